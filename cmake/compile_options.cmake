@@ -1,0 +1,16 @@
+# penstock_options: how our own targets are compiled. Not exported: a user's project keeps its own flags.
+add_library(penstock_options INTERFACE)
+target_compile_features(penstock_options INTERFACE cxx_std_20)
+target_compile_options(penstock_options INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor -Wold-style-cast
+                                                  -Wcast-qual -Wimplicit-fallthrough -Wswitch)
+if(CMAKE_CXX_COMPILER_ID MATCHES "Clang")
+  target_compile_options(penstock_options INTERFACE -Wthread-safety -Werror=thread-safety)
+endif()
+if(PENSTOCK_WERROR)
+  target_compile_options(penstock_options INTERFACE -Werror)
+endif()
+if(PENSTOCK_SANITIZE)
+  add_compile_options(-fsanitize=${PENSTOCK_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)
+  add_link_options(-fsanitize=${PENSTOCK_SANITIZE})
+endif()
+set(CMAKE_CXX_EXTENSIONS OFF)

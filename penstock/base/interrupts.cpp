@@ -1,0 +1,82 @@
+#include <cerrno>
+#include <stdexcept>
+#include <system_error>
+
+#include <fcntl.h>
+#include <poll.h>
+#include <unistd.h>
+
+#include <penstock/base/interrupts.hpp>
+
+namespace penstock {
+namespace {
+
+// All that the signal handler touches: the pipe to write to, -1 for none.
+std::atomic<int> handler_fd = -1;
+static_assert(std::atomic<int>::is_always_lock_free);
+
+void on_signal(int number) {
+  const int saved = errno;
+  const auto byte = static_cast<unsigned char>(number);
+  if (const int fd = handler_fd.load(); fd >= 0) (void)!::write(fd, &byte, 1);  // full: enough signals are waiting
+  errno = saved;
+}
+
+}  // namespace
+
+interrupts::interrupts() {
+  int fds[2];
+  if (::pipe2(fds, O_CLOEXEC | O_NONBLOCK) != 0) throw std::system_error(errno, std::generic_category(), "pipe2");
+  read_end_.reset(fds[0]);
+  write_end_.reset(fds[1]);
+  int none = -1;
+  if (!handler_fd.compare_exchange_strong(none, write_end_.get()))
+    throw std::logic_error("penstock: there is an object of class interrupts already");
+  try {
+    listener_ = std::jthread([this] { listen(); });
+  } catch (...) {
+    handler_fd = -1;
+    throw;
+  }
+  struct sigaction action {};
+  action.sa_handler = on_signal;
+  action.sa_flags = SA_RESTART;
+  sigemptyset(&action.sa_mask);
+  for (std::size_t i = 0; i < signals_.size(); ++i) {
+    ::sigaction(signals_[i], nullptr, &former_[i]);
+    // Started with nohup or in the background of a script, a signal is ignored; that decision is the user's.
+    if (former_[i].sa_handler != SIG_IGN) ::sigaction(signals_[i], &action, nullptr);
+  }
+}
+
+interrupts::~interrupts() {
+  for (std::size_t i = 0; i < signals_.size(); ++i) ::sigaction(signals_[i], &former_[i], nullptr);
+  handler_fd = -1;
+  const unsigned char end = 0;  // no signal has this number
+  (void)!::write(write_end_.get(), &end, 1);
+  listener_.join();
+}
+
+void interrupts::listen() {
+  for (;;) {
+    pollfd readable{read_end_.get(), POLLIN, 0};
+    if (::poll(&readable, 1, -1) < 0 && errno != EINTR) return;
+    unsigned char number = 0;
+    if (::read(read_end_.get(), &number, 1) != 1) continue;
+    if (number == 0) return;
+    last_signal_ = number;
+    switch (++count_) {
+      case 1:
+        first_.request_stop();
+        break;
+      case 2:
+        for (const int s : signals_) ::signal(s, SIG_DFL);
+        second_.request_stop();
+        break;
+      default:
+        break;
+    }
+  }
+}
+
+}  // namespace penstock

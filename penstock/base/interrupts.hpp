@@ -1,0 +1,50 @@
+// interrupts: SIGINT and SIGTERM as two stop tokens: the first signal says drain, the second says stop.
+//
+//   penstock::interrupts signals;
+//   auto report = penstock::from(files) | ... | penstock::run({.stop = signals.second(), .drain = signals.first()});
+//   return signals.count() ? 130 : 0;
+//
+// THREADS  One thread of its own reads the signals, so what hangs on the tokens runs there, not in a signal handler.
+// ENDING   The destructor puts the former handlers back. A third signal finds the default action: a program that hangs
+// in spite
+//          of everything can still be ended from the keyboard.
+// REQUIRES At most one object at a time in a process (throws std::logic_error): a signal handler is global by nature.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <csignal>
+#include <stop_token>
+#include <thread>
+
+#include <penstock/base/unique_fd.hpp>
+
+namespace penstock {
+
+class interrupts {
+ public:
+  interrupts();
+  interrupts(const interrupts&) = delete;
+  interrupts& operator=(const interrupts&) = delete;
+  ~interrupts();
+
+  [[nodiscard]] std::stop_token first() const noexcept { return first_.get_token(); }
+  [[nodiscard]] std::stop_token second() const noexcept { return second_.get_token(); }
+  [[nodiscard]] int count() const noexcept { return count_.load(); }
+  [[nodiscard]] int last_signal() const noexcept { return last_signal_.load(); }  // 0: none so far
+
+ private:
+  void listen();
+
+  static constexpr std::array<int, 2> signals_{SIGINT, SIGTERM};
+  std::stop_source first_;
+  std::stop_source second_;
+  std::atomic<int> count_ = 0;
+  std::atomic<int> last_signal_ = 0;
+  unique_fd read_end_;
+  unique_fd write_end_;
+  std::array<struct sigaction, signals_.size()> former_{};
+  std::jthread listener_;
+};
+
+}  // namespace penstock

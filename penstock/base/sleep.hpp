@@ -1,0 +1,28 @@
+// sleep_for(how_long, stop): sleeps, unless or until a stop is requested. True iff the whole time went by.
+#pragma once
+
+#include <chrono>
+#include <stop_token>
+
+#include <penstock/base/mutex.hpp>
+#include <penstock/base/wait_limit.hpp>
+
+namespace penstock {
+
+inline bool sleep_for(std::chrono::nanoseconds how_long, const std::stop_token& stop) {
+  const wait_limit limit(how_long);
+  mutex gate;
+  condition wake;
+  const std::stop_callback on_stop(stop, [&] {
+    mutex_lock lock(gate);  // so that the request cannot fall between the sleeper's look and its wait
+    wake.notify_one();
+  });
+  mutex_lock lock(gate);
+  while (!stop.stop_requested()) {
+    if (limit.reached()) return true;
+    wake.wait_until(lock, limit.deadline());
+  }
+  return false;
+}
+
+}  // namespace penstock

@@ -1,0 +1,35 @@
+#include <utility>
+
+#include <penstock/base/exception_text.hpp>
+#include <penstock/pipeline/errors.hpp>
+#include <penstock/pipeline/report.hpp>
+
+namespace penstock {
+namespace {
+
+std::string text_of(const item_place& place, const std::exception_ptr& cause) {
+  std::string text = "stage \"" + place.stage + '"';
+  if (place.number) text += ", item " + std::to_string(place.number);
+  if (!place.label.empty()) text += " (" + place.label + ')';
+  if (place.attempt > 1) text += ", attempt " + std::to_string(place.attempt);
+  return text + ": " + exception_text(cause);
+}
+
+// std::nested_exception takes its cause from the handler that is running, so there must be one.
+std::nested_exception nested(const std::exception_ptr& cause) {
+  try {
+    std::rethrow_exception(cause);
+  } catch (...) {
+    return {};
+  }
+}
+
+}  // namespace
+
+stage_error::stage_error(item_place place, const std::exception_ptr& cause)
+    : std::runtime_error(text_of(place, cause)), std::nested_exception(nested(cause)), place_(std::move(place)) {}
+
+run_error::run_error(const stage_error& first, std::shared_ptr<penstock::report> report)
+    : stage_error(first), report_(std::move(report)) {}
+
+}  // namespace penstock

@@ -1,0 +1,207 @@
+#include <algorithm>
+#include <sstream>
+#include <stdexcept>
+#include <system_error>
+#include <utility>
+
+#include <penstock/base/exception_text.hpp>
+#include <penstock/pipeline/run_control.hpp>
+
+namespace penstock {
+
+run_control::run_control(run_options options) : options_(std::move(options)) {}
+
+run_control::~run_control() {
+  if (phase_ != phase::started) return;
+  request_stop();
+  join_all();
+}
+
+void run_control::start() {
+  for (const auto& n : nodes_) n->check();
+  working_ = std::make_unique<std::atomic<std::size_t>[]>(nodes_.size());
+  std::size_t threads = 0;
+  for (std::size_t i = 0; i < nodes_.size(); ++i) {
+    working_[i] = nodes_[i]->workers().size();
+    threads += nodes_[i]->workers().size();
+  }
+  threads_.reserve(threads);
+  began_ns_ = now_ns();
+  phase_ = phase::started;
+  try {
+    for (std::size_t i = nodes_.size(); i-- > 0;)
+      for (worker& w : nodes_[i]->workers()) threads_.emplace_back([this, i, &w] { thread_main(i, w); });
+  } catch (...) {
+    request_stop();
+    join_all();
+    throw;
+  }
+  // Last: they may run at once, and then everything has to be there to be stopped.
+  on_stop_.emplace(options_.stop, [this] { request_stop(); });
+  on_drain_.emplace(options_.drain, [this] { drain(); });
+}
+
+void run_control::thread_main(std::size_t node_index, worker& self) noexcept {
+  self.begin();
+  try {
+    nodes_[node_index]->work(self);
+  } catch (...) {
+    record_failure({nodes_[node_index]->name(), 0, {}, 0}, std::current_exception(), true);
+  }
+  self.end();
+  worker_ended(node_index);
+}
+
+void run_control::worker_ended(std::size_t node_index) noexcept {
+  // acq_rel: the last one to leave closes the next input, and what the others pushed must have happened before that.
+  if (working_[node_index].fetch_sub(1, std::memory_order_acq_rel) == 1 && node_index + 1 < nodes_.size())
+    nodes_[node_index + 1]->close_input();
+}
+
+void run_control::drain() noexcept {
+  drain_.request_stop();
+  // An open pipeline has no source thread that could notice: its first input is closed here.
+  if (nodes_.front()->workers().empty()) close_entrance();
+}
+
+void run_control::close_entrance() noexcept { nodes_[1]->close_input(); }
+
+void run_control::request_stop() noexcept {
+  stop_.request_stop();
+  drain_.request_stop();
+  for (const auto& n : nodes_) {
+    n->close_input();
+    n->stop();
+  }
+}
+
+void run_control::record_failure(item_place place, const std::exception_ptr& cause, bool fatal) noexcept {
+  try {
+    failure f{place, exception_text(cause), nullptr};
+    stage_error error(std::move(place), cause);
+    f.error = std::make_exception_ptr(error);
+    if (options_.on_failure) options_.on_failure(f);
+    mutex_lock lock(mutex_);
+    if (fatal && !first_failure_) first_failure_.emplace(error);
+    if (failures_.size() < options_.keep_failures) failures_.push_back(std::move(f));
+  } catch (...) {
+    // No memory to say it well, or on_failure threw: then that ends the run, in as few words as it takes.
+    fatal = true;
+    mutex_lock lock(mutex_);
+    if (!first_failure_) {
+      try {
+        first_failure_.emplace(item_place{}, std::current_exception());
+      } catch (...) {
+        std::terminate();  // not even the memory for an empty sentence
+      }
+    }
+  }
+  if (fatal) request_stop();
+}
+
+void run_control::hand_back(unfinished_item item) noexcept {
+  mutex_lock lock(mutex_);
+  unfinished_.push_back(std::move(item));
+}
+
+void run_control::join_all() noexcept {
+  for (std::jthread& t : threads_) t.join();
+  threads_.clear();
+  on_stop_.reset();
+  on_drain_.reset();
+  for (const auto& n : nodes_) n->hand_back_rest();
+  ended_ns_ = now_ns();
+  phase_ = phase::ended;
+}
+
+report run_control::wait() {
+  join_all();
+  report r = account();
+  std::optional<stage_error> error;
+  {
+    mutex_lock lock(mutex_);
+    r.failures = std::move(failures_);
+    r.unfinished = std::move(unfinished_);
+    error = first_failure_;
+  }
+  std::stable_sort(r.unfinished.begin(), r.unfinished.end(),
+                   [](const unfinished_item& a, const unfinished_item& b) { return a.place.number < b.place.number; });
+  if (error)
+    r.outcome = outcome::failed;
+  else if (stopping())
+    r.outcome = outcome::cancelled;
+  else if (draining())
+    r.outcome = outcome::drained;
+  else
+    r.outcome = outcome::completed;
+  if (!r.sums_meet()) {
+    std::ostringstream text;
+    text << "penstock: the accounts of this run do not balance; this is a bug in penstock, please report it\n"
+         << r << to_json(r);
+    throw std::logic_error(text.str());
+  }
+  if (error) throw run_error(*error, std::make_shared<report>(std::move(r)));
+  return r;
+}
+
+report run_control::snapshot() const { return account(); }
+
+report run_control::account() const {
+  report r;
+  const std::int64_t now = now_ns();
+  const std::int64_t ended = ended_ns_.load();
+  r.wall = std::chrono::nanoseconds((ended ? ended : now) - began_ns_.load());
+  std::vector<const histogram*> latencies;
+  for (const auto& n : nodes_) {
+    stage_report s;
+    s.name = n->name();
+    s.workers = n->workers().size();
+    worker::times sum;
+    std::vector<const histogram*> services;
+    for (const worker& w : n->workers()) {
+      s.passed += w.passed.get();
+      s.filtered += w.filtered.get();
+      s.failed += w.failed.get();
+      s.dead_lettered += w.dead_lettered.get();
+      s.returned += w.returned.get();
+      s.out += w.out.get();
+      s.retried += w.retried.get();
+      const worker::times t = w.spent(now);
+      sum.life += t.life;
+      sum.starved += t.starved;
+      sum.blocked += t.blocked;
+      sum.paused += t.paused;
+      sum.processor += t.processor;
+      services.push_back(&w.service);
+      latencies.push_back(&w.latency);
+    }
+    n->add_entrance_counts(s);
+    if (sum.life > 0) {
+      const auto life = static_cast<double>(sum.life);
+      s.starved = std::min(1.0, static_cast<double>(sum.starved) / life);
+      s.blocked = std::min(1.0, static_cast<double>(sum.blocked) / life);
+      s.paused = std::min(1.0, static_cast<double>(sum.paused) / life);
+      s.busy = std::max(0.0, 1 - s.starved - s.blocked - s.paused);
+      if (s.busy > 0) s.processor = std::min(1.0, static_cast<double>(sum.processor) / (s.busy * life));
+    }
+    s.service = histogram::quantiles(services);
+    const queue_statistics q = n->input();
+    s.waiting = q.size;
+    s.peak_waiting = q.peak_size;
+    s.capacity = n->capacity();
+    r.filtered += s.filtered;
+    r.failed += s.failed;
+    r.dead_lettered += s.dead_lettered;
+    r.returned += s.returned;
+    if (n->delivers())
+      r.delivered += s.passed;
+    else if (s.out > s.passed)
+      r.expanded += s.out - s.passed;  // less only in a snapshot, for results on their way out
+    r.stages.push_back(std::move(s));
+  }
+  if (!r.stages.empty()) r.entered = r.stages.front().in;
+  r.latency = histogram::quantiles(latencies);
+  return r;
+}
+
+}  // namespace penstock

@@ -1,0 +1,88 @@
+// run_control: the life of one run: its threads, its phase, its failures, its accounts.
+//
+//   running → draining → ended            the source ends (by itself, or on request), then stage after stage
+//   running | draining → stopping → ended a stop or a failure: every input is closed, what waits is handed back
+//
+// THREADS  Everything may be called from any thread, workers and stop callbacks included; start() and wait() from one.
+// ENDING   wait() joins every thread. Nothing here waits without a wake-up: workers wait in queues, and stopping closes
+// them all.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <exception>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <stop_token>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include <penstock/base/mutex.hpp>
+#include <penstock/pipeline/deadline_watch.hpp>
+#include <penstock/pipeline/errors.hpp>
+#include <penstock/pipeline/node.hpp>
+#include <penstock/pipeline/options.hpp>
+#include <penstock/pipeline/report.hpp>
+
+namespace penstock {
+
+class run_control {
+ public:
+  explicit run_control(run_options options);
+  run_control(const run_control&) = delete;
+  run_control& operator=(const run_control&) = delete;
+  ~run_control();  // stops and joins if wait() was not called
+
+  // Nodes are built from the last to the first.
+  void add_in_front(std::unique_ptr<node> n) { nodes_.insert(nodes_.begin(), std::move(n)); }
+
+  // Starts every worker, the last stage first, so that nothing has entered if a thread cannot be had. Then it throws
+  // std::system_error, and no thread is left behind.
+  void start();
+  void drain() noexcept;
+  void close_entrance() noexcept;  // of an open pipeline: its source ends
+  void request_stop() noexcept;
+  // Joins all threads, balances the accounts. Throws run_error if the run failed.
+  report wait();
+  [[nodiscard]] report snapshot() const;
+
+  // For nodes.
+  [[nodiscard]] std::stop_token stop_token() const noexcept { return stop_.get_token(); }
+  [[nodiscard]] std::stop_token drain_token() const noexcept { return drain_.get_token(); }  // of a stop, too
+  [[nodiscard]] bool stopping() const noexcept { return stop_.stop_requested(); }
+  [[nodiscard]] bool draining() const noexcept { return drain_.stop_requested(); }
+  [[nodiscard]] deadline_watch& deadlines() noexcept { return deadlines_; }
+  // Records a failed item; with `fatal`, the run ends because of it.
+  void record_failure(item_place place, const std::exception_ptr& cause, bool fatal) noexcept;
+  void hand_back(unfinished_item item) noexcept;
+
+ private:
+  enum class phase { built, started, ended };
+
+  void thread_main(std::size_t node_index, worker& self) noexcept;
+  void worker_ended(std::size_t node_index) noexcept;
+  void join_all() noexcept;
+  [[nodiscard]] report account() const;  // the numbers, without failures and unfinished items
+
+  const run_options options_;                            // constant after construction
+  std::vector<std::unique_ptr<node>> nodes_;             // constant after start(); the source first
+  std::unique_ptr<std::atomic<std::size_t>[]> working_;  // workers of each node that have not ended
+  std::stop_source stop_;
+  std::stop_source drain_;
+  deadline_watch deadlines_;
+  phase phase_ = phase::built;  // of the thread that starts and waits
+  std::vector<std::jthread> threads_;
+  std::atomic<std::int64_t> began_ns_ = 0;
+  std::atomic<std::int64_t> ended_ns_ = 0;
+  std::optional<std::stop_callback<std::function<void()>>> on_stop_;
+  std::optional<std::stop_callback<std::function<void()>>> on_drain_;
+
+  mutable mutex mutex_;                                                   // guards what follows
+  std::optional<stage_error> first_failure_ PENSTOCK_GUARDED_BY(mutex_);  // the one that ended the run
+  std::vector<failure> failures_ PENSTOCK_GUARDED_BY(mutex_);
+  std::vector<unfinished_item> unfinished_ PENSTOCK_GUARDED_BY(mutex_);
+};
+
+}  // namespace penstock

@@ -1,0 +1,99 @@
+// worker: what one worker of a stage has done so far. It writes, snapshots read.
+//
+// THREADS  Counters have one writer, the worker itself, and are relaxed: readers want numbers that are nearly now, not
+// an order.
+//          After the worker's thread is joined they are exact.
+// COST     A counter is one load and one store. The clock is read when a worker has to wait, not per item; the function
+// is timed
+//          for each item only where it is slow enough for that not to matter.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+
+#include <penstock/pipeline/histogram.hpp>
+
+namespace penstock {
+
+[[nodiscard]] inline std::int64_t now_ns() noexcept {
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch())
+      .count();
+}
+
+class counter {
+ public:
+  void add(std::uint64_t n = 1) noexcept {
+    value_.store(value_.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
+  }
+  [[nodiscard]] std::uint64_t get() const noexcept { return value_.load(std::memory_order_relaxed); }
+
+ private:
+  std::atomic<std::uint64_t> value_ = 0;
+};
+
+// What a worker may be waiting for.
+enum class wait_kind : std::uint8_t { starved, blocked, paused };
+
+class alignas(64) worker {
+ public:
+  counter passed, filtered, failed, dead_lettered, returned, out, retried;
+  histogram service;
+  histogram latency;
+
+  void begin() noexcept { began_.store(now_ns(), std::memory_order_relaxed); }
+  void end() noexcept;  // on the worker's own thread: its processor time is read here
+
+  // Brackets a wait. They do not nest.
+  void wait_begins(wait_kind kind) noexcept {
+    kind_.store(kind, std::memory_order_relaxed);
+    waiting_since_.store(now_ns(), std::memory_order_relaxed);
+  }
+  void wait_ends() noexcept {
+    const std::int64_t since = waiting_since_.load(std::memory_order_relaxed);
+    waited_[static_cast<std::size_t>(kind_.load(std::memory_order_relaxed))].add(
+        static_cast<std::uint64_t>(now_ns() - since));
+    waiting_since_.store(0, std::memory_order_relaxed);
+  }
+
+  // Whether the next call of the function should be timed: each one if the last took long, else every 31st (a prime, so
+  // that the sample does not fall in step with a pattern in the items).
+  [[nodiscard]] bool should_time() noexcept {
+    if (untimed_ == 0) return true;
+    --untimed_;
+    return false;
+  }
+  void timed(std::int64_t ns) noexcept {
+    service.add(ns);
+    untimed_ = ns < 2000 ? 30 : 0;
+  }
+
+  struct times {
+    std::uint64_t life = 0, starved = 0, blocked = 0, paused = 0, processor = 0;  // ns
+  };
+  [[nodiscard]] times spent(std::int64_t now) const noexcept;
+
+ private:
+  std::atomic<std::int64_t> began_ = 0;
+  std::atomic<std::int64_t> ended_ = 0;
+  std::atomic<std::int64_t> waiting_since_ = 0;  // 0: at work
+  std::atomic<wait_kind> kind_ = wait_kind::starved;
+  counter waited_[3];
+  counter processor_;
+  std::uint32_t untimed_ = 0;  // calls until the next timed one; the worker's own
+};
+
+// A wait that is counted, for the length of a scope.
+class counted_wait {
+ public:
+  counted_wait(worker& w, wait_kind kind) noexcept : worker_(w) { worker_.wait_begins(kind); }
+  ~counted_wait() { worker_.wait_ends(); }
+  counted_wait(const counted_wait&) = delete;
+  counted_wait& operator=(const counted_wait&) = delete;
+
+ private:
+  worker& worker_;
+};
+
+}  // namespace penstock

@@ -1,0 +1,94 @@
+// The sums of a report, its histogram, and what a worker's clock says.
+#include <chrono>
+
+#include "tests/pipeline/pipeline_testing.hpp"
+
+namespace penstock {
+namespace {
+
+using namespace std::chrono_literals;
+using testing::numbers;
+
+TEST(accounting, sums_meet_only_if_every_item_ended_in_one_way) {
+  report r;
+  r.stages = {stage_report{.name = "source", .in = 5, .passed = 5, .out = 5},
+              stage_report{.name = "sink", .in = 5, .passed = 3, .filtered = 1, .failed = 1}};
+  r.entered = 5;
+  r.delivered = 3;
+  r.filtered = 1;
+  r.failed = 1;
+  EXPECT_TRUE(r.sums_meet());
+  r.stages[1].in = 6;
+  EXPECT_FALSE(r.sums_meet());
+  r.stages[1].in = 5;
+  r.delivered = 4;
+  EXPECT_FALSE(r.sums_meet());
+  r.delivered = 3;
+  r.stages[0].out = 4;
+  EXPECT_FALSE(r.sums_meet());
+}
+
+TEST(accounting, every_way_to_end_at_once) {
+  std::uint64_t letters = 0;
+  const auto r = from(numbers(1000)) |
+                 stage("expand", [](int i) { return each(std::views::iota(0, i % 3)); }, {.workers = 2}) |
+                 stage("fail",
+                       [](int i) {
+                         if (i == 1) throw std::runtime_error("one");
+                         return i;
+                       },
+                       {.workers = 2, .on_error = on_error::skip}) |
+                 stage("letter",
+                       [n = 0](const int& i) mutable {
+                         if (++n % 10 == 0) throw std::runtime_error("tenth");
+                         return i;
+                       },
+                       {.dead_letter = [&](unfinished_item&&) { ++letters; }}) |
+                 sink("end", [](int) {}) | run();
+  testing::expect_sums_meet(r);
+  EXPECT_EQ(r.entered, 1000u);
+  EXPECT_EQ(r.filtered, 333u);
+  EXPECT_EQ(r.failed, 333u);
+  EXPECT_EQ(r.dead_lettered, letters);
+  EXPECT_EQ(r.delivered, 667u - letters);
+}
+
+TEST(histogram, quantiles_are_good_to_twelve_percent) {
+  histogram h;
+  for (int i = 1; i <= 1000; ++i) h.add(i * 1000);
+  const auto q = histogram::quantiles({&h});
+  EXPECT_EQ(q.samples, 1000u);
+  EXPECT_NEAR(static_cast<double>(q.p50.count()), 500e3, 500e3 * .125);
+  EXPECT_NEAR(static_cast<double>(q.p90.count()), 900e3, 900e3 * .125);
+  EXPECT_NEAR(static_cast<double>(q.p99.count()), 990e3, 990e3 * .125);
+  EXPECT_EQ(q.max.count(), 1000000);
+}
+
+TEST(histogram, takes_every_duration) {
+  histogram h;
+  for (const std::int64_t ns : {std::int64_t{-5}, std::int64_t{0}, std::int64_t{1}, std::int64_t{15}, std::int64_t{16},
+                                std::numeric_limits<std::int64_t>::max()})
+    h.add(ns);
+  const auto q = histogram::quantiles({&h});
+  EXPECT_EQ(q.samples, 6u);
+  EXPECT_EQ(q.max.count(), std::numeric_limits<std::int64_t>::max());
+  EXPECT_EQ(histogram::quantiles({}).samples, 0u);
+}
+
+TEST(accounting, shares_of_worker_time_tell_who_waits_for_whom) {
+  // A sink that sleeps behind a stage that does nothing: the one is busy, the other blocked.
+  const auto r = from(numbers(30)) | stage("fast", [](int i) { return i; }, {.capacity = 1}) |
+                 sink("slow", [](int, std::stop_token t) { sleep_for(3ms, t); }, {.capacity = 1}) | run();
+  const stage_report& fast = r.stages[1];
+  const stage_report& slow = r.stages[2];
+  EXPECT_GT(slow.busy, fast.busy);
+  EXPECT_GT(fast.blocked, fast.busy);
+  for (const auto& s : r.stages) EXPECT_NEAR(s.busy + s.starved + s.blocked + s.paused, 1, .01) << s.name;
+  EXPECT_GE(slow.service.p50, 3ms - 3ms / 8);
+  EXPECT_EQ(slow.service.samples, 30u);
+  EXPECT_GT(r.latency.samples, 0u);
+  EXPECT_EQ(r.bottleneck(), 2u);
+}
+
+}  // namespace
+}  // namespace penstock

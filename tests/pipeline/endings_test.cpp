@@ -1,0 +1,242 @@
+// Every way a run ends: drained, stopped, failed, destroyed; who wakes, and where the items are.
+#include <chrono>
+#include <csignal>
+#include <memory>
+#include <string>
+
+#include "tests/pipeline/pipeline_testing.hpp"
+
+namespace penstock {
+namespace {
+
+using namespace std::chrono_literals;
+using testing::latch_gate;
+using testing::numbers;
+
+auto endless(std::atomic<int>& made) {
+  return from([&made]() -> std::optional<int> { return ++made; });
+}
+
+TEST(endings, an_empty_source_ends_the_run) {
+  const auto r =
+      from(std::vector<int>{}) | stage("a", [](int i) { return i; }, {.workers = 3}) | sink("b", [](int) {}) | run();
+  EXPECT_EQ(r.outcome, outcome::completed);
+  EXPECT_EQ(r.entered, 0u);
+}
+
+TEST(endings, drain_stops_the_source_and_finishes_everything_that_entered) {
+  std::atomic<int> made = 0, got = 0;
+  std::stop_source drain;
+  const auto r = endless(made) | stage("a", [](int i) { return i; }, {.workers = 2}) |
+                 sink("b",
+                      [&](int) {
+                        if (++got == 100) drain.request_stop();
+                      }) |
+                 run({.drain = drain.get_token()});
+  EXPECT_EQ(r.outcome, outcome::drained);
+  EXPECT_EQ(r.delivered, r.entered);
+  EXPECT_EQ(r.returned, 0u);
+  EXPECT_EQ(got, static_cast<int>(r.entered));
+}
+
+TEST(endings, stop_hands_back_what_waits_and_finishes_what_is_in_work) {
+  latch_gate gate;
+  std::stop_source stop;
+  std::jthread stopper([&] {
+    gate.until_arrived(1);
+    stop.request_stop();
+    gate.open();
+  });
+  const auto r = from(numbers(100)) | stage("a", [](int i) { return i; }) |
+                 sink("b", [&](const int&) { gate.pass(); }, {.capacity = 4}) | run({.stop = stop.get_token()});
+  testing::expect_sums_meet(r);
+  EXPECT_EQ(r.outcome, outcome::cancelled);
+  EXPECT_EQ(r.delivered, 1u);
+  EXPECT_EQ(r.returned, r.entered - 1);
+  std::uint64_t last = 0;
+  for (auto u = r.unfinished.begin(); u != r.unfinished.end(); ++u) {
+    EXPECT_GT(u->place.number, last);  // oldest first
+    last = u->place.number;
+    EXPECT_FALSE(u->error);
+  }
+}
+
+TEST(endings, handed_back_items_are_whole_and_can_be_used) {
+  std::vector<std::unique_ptr<int>> items;
+  for (int i = 1; i <= 20; ++i) items.push_back(std::make_unique<int>(i));
+  latch_gate gate;
+  std::stop_source stop;
+  std::jthread stopper([&] {
+    gate.until_arrived(1);
+    stop.request_stop();
+    gate.open();
+  });
+  int sum_delivered = 0, sum_returned = 0;
+  auto r = from(std::move(items)) |
+           sink("s",
+                [&](std::unique_ptr<int> p) {
+                  gate.pass();
+                  sum_delivered += *p;
+                }) |
+           run({.stop = stop.get_token()});
+  for (auto& u : r.unfinished) {
+    ASSERT_TRUE(u.item.get<std::unique_ptr<int>>());
+    sum_returned += **u.item.get<std::unique_ptr<int>>();
+    EXPECT_EQ(u.place.stage, "s");
+  }
+  EXPECT_EQ(sum_delivered, 1);
+  EXPECT_EQ(sum_delivered + sum_returned, static_cast<int>(r.entered * (r.entered + 1) / 2));
+}
+
+TEST(endings, a_function_that_heeds_the_stop_token_gives_its_item_back) {
+  std::stop_source stop;
+  latch_gate begun;
+  begun.open();
+  std::jthread stopper([&] {
+    begun.until_arrived(1);
+    stop.request_stop();
+  });
+  auto r = from(numbers(1)) |
+           sink("s",
+                [&](const int&, std::stop_token token) {
+                  begun.pass();
+                  if (!sleep_for(24h, token)) throw std::runtime_error("interrupted");
+                }) |
+           run({.stop = stop.get_token()});
+  EXPECT_EQ(r.outcome, outcome::cancelled);
+  ASSERT_EQ(r.unfinished.size(), 1u);
+  EXPECT_TRUE(r.unfinished[0].error);
+  EXPECT_EQ(*r.unfinished[0].item.get<int>(), 1);
+  EXPECT_EQ(r.failed, 0u);
+}
+
+TEST(endings, a_stop_ends_the_pause_before_a_retry) {
+  std::stop_source stop;
+  const auto r = from(numbers(1)) |
+                 sink("s",
+                      [&](const int&) {
+                        std::thread([&] { stop.request_stop(); }).join();
+                        throw std::runtime_error("busy");
+                      },
+                      {.retry = {.attempts = 2, .backoff = 24h, .max_backoff = 24h}}) |
+                 run({.stop = stop.get_token()});
+  EXPECT_EQ(r.returned, 1u);
+}
+
+TEST(endings, a_stop_before_the_start_ends_the_run_at_once) {
+  std::stop_source stop;
+  stop.request_stop();
+  std::atomic<int> made = 0;
+  const auto r = endless(made) | sink("s", [](int) {}) | run({.stop = stop.get_token()});
+  EXPECT_EQ(r.outcome, outcome::cancelled);
+  testing::expect_sums_meet(r);
+}
+
+TEST(endings, a_source_that_waits_is_told) {
+  std::stop_source drain;
+  latch_gate begun;
+  begun.open();
+  std::jthread drainer([&] {
+    begun.until_arrived(1);
+    drain.request_stop();
+  });
+  const auto r = from([&](std::stop_token stop) -> std::optional<int> {
+                   begun.pass();
+                   sleep_for(24h, stop);
+                   return std::nullopt;
+                 }) |
+                 sink("s", [](int) {}) | run({.drain = drain.get_token()});
+  EXPECT_EQ(r.entered, 0u);
+}
+
+TEST(endings, the_first_failure_stops_an_endless_source) {
+  std::atomic<int> made = 0;
+  const auto e = testing::failure_of([&] {
+    return endless(made) | stage("a", [](int i) { return i; }, {.workers = 2}) |
+           sink("b",
+                [](int i) {
+                  if (i == 1000) throw std::runtime_error("enough");
+                },
+                {.workers = 2}) |
+           run();
+  });
+  EXPECT_EQ(e.place().number, 1000u);
+}
+
+TEST(endings, two_signals_drain_and_then_stop) {
+  interrupts signals;
+  std::atomic<int> made = 0;
+  const auto r = endless(made) |
+                 sink("s",
+                      [&](int i) {
+                        if (i == 10) ::raise(SIGINT);
+                      }) |
+                 run({.stop = signals.second(), .drain = signals.first()});
+  EXPECT_EQ(r.outcome, outcome::drained);
+  EXPECT_EQ(signals.count(), 1);
+}
+
+TEST(endings, a_stage_may_stop_its_own_run) {
+  std::stop_source stop;
+  std::atomic<int> made = 0;
+  const auto r = endless(made) |
+                 sink("s",
+                      [&](int i) {
+                        if (i == 50) stop.request_stop();
+                      },
+                      {.workers = 3}) |
+                 run({.stop = stop.get_token()});
+  EXPECT_EQ(r.outcome, outcome::cancelled);
+  testing::expect_sums_meet(r);
+}
+
+TEST(endings, a_running_pipeline_that_is_destroyed_stops_and_joins) {
+  std::atomic<int> made = 0, in_work = 0;
+  {
+    auto line = endless(made) |
+                sink("s",
+                     [&](int) {
+                       ++in_work;
+                       --in_work;
+                     },
+                     {.workers = 2}) |
+                start();
+    while (made < 100) std::this_thread::yield();
+  }
+  EXPECT_EQ(in_work, 0);
+}
+
+TEST(endings, an_expansion_in_progress_is_cut_short_by_a_stop) {
+  std::stop_source stop;
+  std::atomic<int> got = 0;
+  const auto r = from(numbers(2)) | stage("endless", [](const int&) { return each(std::views::iota(0)); }) |
+                 sink("s",
+                      [&](int) {
+                        if (++got == 100) stop.request_stop();
+                      }) |
+                 run({.stop = stop.get_token()});
+  testing::expect_sums_meet(r);
+  EXPECT_EQ(r.outcome, outcome::cancelled);
+}
+
+// Stops and drains at every moment: the accounts balance whenever it comes.
+TEST(endings, accounts_balance_whenever_the_stop_comes) {
+  for (int round = 0; round < 150; ++round) {
+    std::stop_source stop, drain;
+    std::atomic<int> made = 0;
+    auto line = endless(made) |
+                stage("a", [](int i) { return i; }, {.workers = 2, .capacity = 2, .ordered = round % 2 == 0}) |
+                stage("b", [](int i) { return each(std::vector<int>(static_cast<std::size_t>(i % 4))); },
+                      {.workers = 2, .capacity = 3, .ordered = round % 3 == 0}) |
+                sink("c", [](int) {}, {.workers = 2}) | start({.stop = stop.get_token(), .drain = drain.get_token()});
+    while (made < round) std::this_thread::yield();
+    if (round % 5 == 0) drain.request_stop();
+    stop.request_stop();
+    const auto r = line.wait();
+    testing::expect_sums_meet(r);
+    ASSERT_EQ(r.outcome, outcome::cancelled);
+  }
+}
+
+}  // namespace
+}  // namespace penstock

@@ -1,0 +1,294 @@
+// Failures: who is told what, and what the policies do.
+#include <chrono>
+#include <memory>
+#include <mutex>
+#include <set>
+#include <string>
+
+#include "tests/pipeline/pipeline_testing.hpp"
+
+namespace penstock {
+namespace {
+
+using namespace std::chrono_literals;
+using testing::failure_of;
+using testing::numbers;
+
+struct photo {
+  std::string name;
+  friend std::string item_label(const photo& p) { return p.name; }
+};
+
+TEST(errors, the_exception_says_stage_item_label_attempt_and_nests_the_cause) {
+  const std::vector<photo> photos{{"a.jpg"}, {"b.jpg"}, {"c.jpg"}};
+  const auto e = failure_of([&] {
+    return from(photos) |
+           stage("resize",
+                 [](const photo& p) {
+                   if (p.name == "b.jpg") throw std::out_of_range("truncated");
+                   return p;
+                 },
+                 {.retry = {.attempts = 3, .backoff = 0ms}}) |
+           sink("s", [](const photo&) {}) | run();
+  });
+  EXPECT_STREQ(e.what(), "stage \"resize\", item 2 (b.jpg), attempt 3: truncated");
+  EXPECT_EQ(e.stage(), "resize");
+  EXPECT_EQ(e.place().number, 2u);
+  EXPECT_EQ(e.place().label, "b.jpg");
+  EXPECT_EQ(e.place().attempt, 3u);
+  EXPECT_THROW(std::rethrow_if_nested(e), std::out_of_range);
+  EXPECT_EQ(e.report().outcome, outcome::failed);
+  EXPECT_EQ(e.report().failed, 1u);
+  ASSERT_EQ(e.report().failures.size(), 1u);
+  EXPECT_EQ(e.report().failures[0].reason, "truncated");
+}
+
+TEST(errors, an_item_taken_by_value_is_named_too) {
+  const auto e = failure_of([&] {
+    return from(std::vector<photo>{{"a.jpg"}}) |
+           sink("s",
+                [](photo p) {
+                  const photo gone = std::move(p);
+                  throw std::runtime_error("no");
+                }) |
+           run();
+  });
+  EXPECT_EQ(e.place().label, "a.jpg");
+}
+
+TEST(errors, skip_records_and_goes_on) {
+  const auto r = from(numbers(100)) |
+                 stage("odd",
+                       [](int i) {
+                         if (i % 10 == 0) throw std::runtime_error("round");
+                         return i;
+                       },
+                       {.workers = 3, .on_error = on_error::skip}) |
+                 sink("s", [](int) {}) | run({.keep_failures = 4});
+  testing::expect_sums_meet(r);
+  EXPECT_EQ(r.delivered, 90u);
+  EXPECT_EQ(r.failed, 10u);
+  EXPECT_EQ(r.failures.size(), 4u);
+  EXPECT_EQ(r.outcome, outcome::completed);
+}
+
+TEST(errors, every_failure_is_announced_as_it_happens) {
+  std::mutex m;
+  std::set<std::uint64_t> told;
+  (void)(from(numbers(50)) |
+         sink("s",
+              [](int i) {
+                if (i % 5 == 0) throw std::runtime_error("no");
+              },
+              {.workers = 2, .on_error = on_error::skip}) |
+         run({.keep_failures = 0, .on_failure = [&](const failure& f) {
+                const std::scoped_lock lock(m);
+                told.insert(f.place.number);
+              }}));
+  EXPECT_EQ(told, (std::set<std::uint64_t>{5, 10, 15, 20, 25, 30, 35, 40, 45, 50}));
+}
+
+TEST(errors, a_limit_by_count_ends_the_run_at_the_next_failure) {
+  const auto e = failure_of([&] {
+    return from(numbers(1000)) |
+           sink("s", [](int) { throw std::runtime_error("no"); }, {.on_error = on_error::skip, .limit = {.count = 5}}) |
+           run();
+  });
+  EXPECT_EQ(e.report().failed, 6u);
+  EXPECT_EQ(e.place().number, 6u);
+}
+
+TEST(errors, a_limit_by_rate_ends_the_run_once_enough_went_through) {
+  const auto fails_every = [](int n, double rate) {
+    return from(numbers(1000)) |
+           sink("s",
+                [n](int i) {
+                  if (i % n == 0) throw std::runtime_error("no");
+                },
+                {.on_error = on_error::skip, .limit = {.rate = rate, .rate_after = 50}}) |
+           run();
+  };
+  EXPECT_EQ(fails_every(10, .2).failed, 100u);
+  const auto e = failure_of([&] { return fails_every(2, .2); });
+  EXPECT_GE(e.report().delivered + e.report().failed, 50u);
+  EXPECT_LT(e.report().delivered, 40u);
+}
+
+TEST(errors, a_retry_succeeds_without_a_trace_but_the_count) {
+  std::atomic<int> calls = 0;
+  const auto r = from(numbers(10)) |
+                 sink("flaky",
+                      [&](const int&) {
+                        if (++calls % 2) throw std::runtime_error("busy");
+                      },
+                      {.retry = {.attempts = 2, .backoff = 1us}}) |
+                 run();
+  EXPECT_EQ(r.delivered, 10u);
+  EXPECT_EQ(r.failed, 0u);
+  EXPECT_EQ(r.stages[1].retried, 10u);
+}
+
+TEST(errors, an_item_taken_by_value_is_copied_for_its_retry) {
+  int calls = 0;
+  std::string got;
+  (void)(from(std::vector<std::string>{"precious"}) |
+         sink("s",
+              [&](std::string s) {
+                const std::string mine = std::move(s);
+                if (++calls < 3) throw std::runtime_error("again");
+                got = mine;
+              },
+              {.retry = {.attempts = 3, .backoff = 0ms}}) |
+         run());
+  EXPECT_EQ(got, "precious");
+}
+
+TEST(errors, retry_if_decides) {
+  int calls = 0;
+  const auto e = failure_of([&] {
+    return from(numbers(1)) |
+           sink("s",
+                [&](int) {
+                  ++calls;
+                  throw std::invalid_argument("hopeless");
+                },
+                {.retry = {.attempts = 5,
+                           .backoff = 0ms,
+                           .retry_if =
+                               [](const std::exception_ptr& cause) {
+                                 try {
+                                   std::rethrow_exception(cause);
+                                 } catch (const std::invalid_argument&) {
+                                   return false;
+                                 } catch (...) {
+                                   return true;
+                                 }
+                               }}}) |
+           run();
+  });
+  EXPECT_EQ(calls, 1);
+  EXPECT_EQ(e.place().attempt, 1u);
+}
+
+TEST(errors, a_dead_letter_carries_item_place_and_cause_and_the_run_goes_on) {
+  std::vector<std::string> letters;
+  const auto r = from(std::vector<photo>{{"a"}, {"bad"}, {"c"}}) |
+                 stage("s",
+                       [](photo p) {
+                         if (p.name == "bad") throw std::runtime_error("broken");
+                         return p;
+                       },
+                       {.retry = {.attempts = 2, .backoff = 0ms},
+                        .dead_letter =
+                            [&](unfinished_item&& u) {
+                              ASSERT_TRUE(u.item.get<photo>());
+                              EXPECT_FALSE(u.item.get<int>());
+                              EXPECT_EQ(u.place.attempt, 2u);
+                              EXPECT_THROW(std::rethrow_exception(u.error), stage_error);
+                              letters.push_back(u.item.get<photo>()->name);
+                            }}) |
+                 sink("t", [](const photo&) {}) | run();
+  testing::expect_sums_meet(r);
+  EXPECT_EQ(letters, std::vector<std::string>{"bad"});
+  EXPECT_EQ(r.dead_lettered, 1u);
+  EXPECT_EQ(r.delivered, 2u);
+  EXPECT_EQ(r.outcome, outcome::completed);
+}
+
+TEST(errors, a_dead_letter_function_that_throws_fails_the_run) {
+  const auto e = failure_of([&] {
+    return from(numbers(3)) |
+           sink("s", [](const int&) { throw std::runtime_error("broken"); },
+                {.dead_letter = [](unfinished_item&&) { throw std::runtime_error("letter box full"); }}) |
+           run();
+  });
+  EXPECT_NE(std::string(e.what()).find("letter box full"), std::string::npos);
+  EXPECT_NE(std::string(e.what()).find("dead-letter"), std::string::npos);
+}
+
+TEST(errors, later_failures_are_counted_and_kept) {
+  testing::latch_gate gate;
+  std::jthread opener([&] {
+    gate.until_arrived(2);
+    gate.open();
+  });
+  const auto e = failure_of([&] {
+    return from(numbers(2)) |
+           sink("s",
+                [&](int i) {
+                  gate.pass();
+                  throw std::runtime_error("no " + std::to_string(i));
+                },
+                {.workers = 2}) |
+           run();
+  });
+  // The second one failed too, or was handed back because the run was stopping by then; in either case it is told.
+  EXPECT_EQ(e.report().failed + e.report().returned, 2u);
+}
+
+TEST(errors, a_timeout_tells_the_function_and_names_itself) {
+  const auto e = failure_of([&] {
+    return from(numbers(1)) |
+           sink("slow",
+                [](const int&, std::stop_token stop) {
+                  sleep_for(24h, stop);
+                  throw std::runtime_error("gave up reading");
+                },
+                {.timeout = 1ms}) |
+           run();
+  });
+  EXPECT_STREQ(e.what(), "stage \"slow\", item 1 (1): gave up after its timeout of 1.0 ms: gave up reading");
+  EXPECT_THROW(std::rethrow_if_nested(e), timed_out);
+}
+
+TEST(errors, a_result_that_comes_in_spite_of_the_timeout_counts) {
+  const auto r = from(numbers(3)) |
+                 sink("slow", [](int, std::stop_token stop) { sleep_for(24h, stop); }, {.workers = 3, .timeout = 1ms}) |
+                 run();
+  EXPECT_EQ(r.delivered, 3u);
+}
+
+TEST(errors, many_timeouts_at_once_each_hit_their_own_item) {
+  const auto r = from(numbers(60)) |
+                 sink("mixed",
+                      [](const int& i, std::stop_token stop) {
+                        if (i % 3 == 0 && !sleep_for(24h, stop)) throw std::runtime_error("slow");
+                      },
+                      {.workers = 6, .on_error = on_error::skip, .timeout = 2ms}) |
+                 run();
+  EXPECT_EQ(r.failed, 20u);
+  EXPECT_EQ(r.delivered, 40u);
+}
+
+TEST(errors, options_that_contradict_each_other_are_refused_before_anything_starts) {
+  int entered = 0;
+  const auto refused = [&](stage_options options, auto function) {
+    try {
+      (void)(from([&]() -> std::optional<int> { return ++entered; }) | sink("s", function, std::move(options)) | run());
+    } catch (const std::invalid_argument& e) {
+      return std::string(e.what()).starts_with("penstock: stage \"s\": ");
+    }
+    return false;
+  };
+  const auto plain = [](int) {};
+  EXPECT_TRUE(refused({.workers = 0}, plain));
+  EXPECT_TRUE(refused({.capacity = 0}, plain));
+  EXPECT_TRUE(refused({.retry = {.attempts = 0}}, plain));
+  EXPECT_TRUE(refused({.retry = {.jitter = 2}}, plain));
+  EXPECT_TRUE(refused({.limit = {.rate = 1.5}}, plain));
+  EXPECT_TRUE(refused({.timeout = 1s}, plain));
+  EXPECT_TRUE(refused({.capacity_bytes = 10}, plain));
+  EXPECT_TRUE(refused({.workers = 2, .ordered = true}, plain));
+  EXPECT_TRUE(refused({.workers = 2}, [n = 0](int) mutable { ++n; }));
+  EXPECT_EQ(entered, 0);
+  const auto used_up = [](std::unique_ptr<int>) {};
+  EXPECT_THROW(
+      (void)(from(std::vector<std::unique_ptr<int>>(1)) | sink("s", used_up, {.retry = {.attempts = 2}}) | run()),
+      std::invalid_argument);
+  EXPECT_THROW((void)(from(std::vector<std::unique_ptr<int>>(1)) |
+                      sink("s", used_up, {.dead_letter = [](unfinished_item&&) {}}) | run()),
+               std::invalid_argument);
+}
+
+}  // namespace
+}  // namespace penstock

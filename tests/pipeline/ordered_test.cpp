@@ -1,0 +1,104 @@
+// `ordered`: results leave in the order of the items, whichever worker is done first, and nothing stalls on a gap.
+#include <random>
+#include <string>
+
+#include "tests/pipeline/pipeline_testing.hpp"
+
+namespace penstock {
+namespace {
+
+using testing::numbers;
+
+// Work of a random length, so that workers finish in every order.
+void dawdle(unsigned seed) {
+  std::minstd_rand random(seed);
+  for (unsigned i = random() % 8; i > 0; --i) std::this_thread::yield();
+}
+
+TEST(ordered, results_leave_in_the_order_of_the_items) {
+  for (const std::size_t capacity : {1u, 3u, 16u}) {
+    std::vector<int> got;
+    (void)(from(numbers(2000)) |
+           stage("a",
+                 [](int i) {
+                   dawdle(static_cast<unsigned>(i));
+                   return i;
+                 },
+                 {.workers = 4, .capacity = capacity, .ordered = true}) |
+           sink("s", [&](int i) { got.push_back(i); }) | run());
+    ASSERT_EQ(got, numbers(2000));
+  }
+}
+
+TEST(ordered, failed_and_filtered_items_do_not_stall_the_rest) {
+  std::vector<int> got;
+  const auto r = from(numbers(2000)) |
+                 stage("a",
+                       [](int i) -> std::optional<int> {
+                         dawdle(static_cast<unsigned>(i));
+                         if (i % 7 == 0) throw std::runtime_error("no");
+                         if (i % 5 == 0) return std::nullopt;
+                         return i;
+                       },
+                       {.workers = 4, .capacity = 2, .ordered = true, .on_error = on_error::skip}) |
+                 sink("s", [&](int i) { got.push_back(i); }) | run();
+  testing::expect_sums_meet(r);
+  std::vector<int> ideal;
+  for (int i = 1; i <= 2000; ++i)
+    if (i % 7 && i % 5) ideal.push_back(i);
+  EXPECT_EQ(got, ideal);
+}
+
+TEST(ordered, expansions_stay_together_and_in_order) {
+  std::vector<int> got, ideal;
+  (void)(from(numbers(300)) |
+         stage("a",
+               [](int i) {
+                 dawdle(static_cast<unsigned>(i));
+                 std::vector<int> out;
+                 for (int k = 0; k < i % 4; ++k) out.push_back(10 * i + k);
+                 return each(out);
+               },
+               {.workers = 4, .capacity = 2, .ordered = true}) |
+         sink("s", [&](int i) { got.push_back(i); }) | run());
+  for (int i = 1; i <= 300; ++i)
+    for (int k = 0; k < i % 4; ++k) ideal.push_back(10 * i + k);
+  EXPECT_EQ(got, ideal);
+}
+
+TEST(ordered, a_slow_item_does_not_stop_the_other_workers_before_the_window_is_full) {
+  testing::latch_gate gate;
+  std::atomic<int> others = 0;
+  std::vector<int> got;
+  // Item 1 is held until 6 others are finished: with 2 workers and a window of 2 + 6 that must be possible.
+  std::jthread opener([&] {
+    while (others < 6) std::this_thread::yield();
+    gate.open();
+  });
+  (void)(from(numbers(20)) |
+         stage("a",
+               [&](int i) {
+                 if (i == 1)
+                   gate.pass();
+                 else
+                   ++others;
+                 return i;
+               },
+               {.workers = 2, .capacity = 6, .ordered = true}) |
+         sink("s", [&](int i) { got.push_back(i); }) | run());
+  EXPECT_EQ(got, numbers(20));
+}
+
+TEST(ordered, several_ordered_stages_keep_the_order_to_the_end) {
+  std::vector<std::string> got, ideal;
+  (void)(from(numbers(500)) |
+         stage("a", [](int i) { return dawdle(static_cast<unsigned>(i)), i; }, {.workers = 3, .ordered = true}) |
+         stage("b", [](int i) { return dawdle(static_cast<unsigned>(i + 7)), std::to_string(i); },
+               {.workers = 4, .ordered = true}) |
+         sink("s", [&](std::string s) { got.push_back(std::move(s)); }) | run());
+  for (int i = 1; i <= 500; ++i) ideal.push_back(std::to_string(i));
+  EXPECT_EQ(got, ideal);
+}
+
+}  // namespace
+}  // namespace penstock

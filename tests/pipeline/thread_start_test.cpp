@@ -1,0 +1,55 @@
+// The k-th thread cannot be started: nothing is left behind. This program replaces pthread_create to make it so.
+#include <system_error>
+
+#include <dlfcn.h>
+#include <pthread.h>
+
+#include "tests/pipeline/pipeline_testing.hpp"
+
+namespace {
+std::atomic<int> threads_left = -1;  // -1: no limit
+std::atomic<int> refused = 0;
+}  // namespace
+
+extern "C" int pthread_create(pthread_t* thread, const pthread_attr_t* attributes, void* (*body)(void*),
+                              void* argument) noexcept {
+  using function = int (*)(pthread_t*, const pthread_attr_t*, void* (*)(void*), void*);
+  static const auto real = reinterpret_cast<function>(::dlsym(RTLD_NEXT, "pthread_create"));
+  if (threads_left >= 0 && threads_left-- == 0) {
+    ++refused;
+    return EAGAIN;
+  }
+  return real(thread, attributes, body, argument);
+}
+
+namespace penstock {
+namespace {
+
+TEST(thread_start, a_thread_that_cannot_be_had_unwinds_cleanly_and_nothing_has_entered) {
+  for (int k = 0; k < 8; ++k) {
+    std::atomic<int> entered = 0;
+    refused = 0;
+    const auto attempt = [&] {
+      auto line = from([&]() -> std::optional<int> {
+                    ++entered;
+                    return entered <= 10 ? std::optional<int>(entered) : std::nullopt;
+                  }) |
+                  stage("a", [](int i) { return i; }, {.workers = 3, .ordered = true}) |
+                  sink("b", [](int) {}, {.workers = 3}) | start();
+      line.wait();
+    };
+    threads_left = k;  // 7 are needed
+    if (k < 7) {
+      EXPECT_THROW(attempt(), std::system_error) << k;
+      EXPECT_EQ(refused, 1) << "pthread_create was not replaced";
+      EXPECT_EQ(entered, 0);
+    } else {
+      EXPECT_NO_THROW(attempt());
+      EXPECT_EQ(entered, 11);
+    }
+    threads_left = -1;
+  }
+}
+
+}  // namespace
+}  // namespace penstock

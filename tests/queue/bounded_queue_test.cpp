@@ -1,0 +1,504 @@
+// What a bounded_queue promises, each as a sentence that is true in every interleaving.
+#include <atomic>
+#include <chrono>
+#include <memory>
+#include <numeric>
+#include <random>
+#include <stdexcept>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include <penstock/queue/bounded_queue.hpp>
+
+namespace penstock {
+namespace {
+
+using namespace std::chrono_literals;
+using status = conqueue_status;
+
+// Waits until `queue` has counted that many waits: then a thread is committed to blocking. Yields, because nothing
+// announces it.
+template <class T>
+void until_waits(const bounded_queue<T>& queue, std::uint64_t push_waits, std::uint64_t pop_waits) {
+  while (queue.statistics().push_waits < push_waits || queue.statistics().pop_waits < pop_waits)
+    std::this_thread::yield();
+}
+
+TEST(bounded_queue, items_leave_in_the_order_in_which_they_entered) {
+  bounded_queue<int> queue(3);
+  for (int round = 0; round < 10; ++round) {
+    ASSERT_TRUE(queue.push(3 * round));
+    ASSERT_TRUE(queue.push(3 * round + 1));
+    ASSERT_EQ(queue.pop(), 3 * round);
+    ASSERT_TRUE(queue.push(3 * round + 2));
+    ASSERT_EQ(queue.pop(), 3 * round + 1);
+    ASSERT_EQ(queue.pop(), 3 * round + 2);
+  }
+}
+
+TEST(bounded_queue, needs_a_capacity) { EXPECT_THROW(bounded_queue<int>(0), std::invalid_argument); }
+
+TEST(bounded_queue, try_push_says_full_and_leaves_the_item_with_its_owner) {
+  bounded_queue<std::unique_ptr<int>> queue(1);
+  EXPECT_EQ(queue.try_push(std::make_unique<int>(1)), status::success);
+  auto second = std::make_unique<int>(2);
+  EXPECT_EQ(queue.try_push(std::move(second)), status::full);
+  ASSERT_TRUE(second);
+  EXPECT_EQ(queue.push(std::move(second), 0ms), status::full);
+  ASSERT_TRUE(second);
+  queue.close();
+  EXPECT_FALSE(queue.push(std::move(second)));
+  ASSERT_TRUE(second);
+  EXPECT_EQ(*second, 2);
+}
+
+TEST(bounded_queue, try_pop_tells_empty_from_closed) {
+  bounded_queue<int> queue(1);
+  EXPECT_EQ(queue.try_pop().error(), status::empty);
+  EXPECT_EQ(queue.pop(0ms).error(), status::empty);
+  EXPECT_EQ(queue.try_take().error(), status::empty);
+  queue.close();
+  EXPECT_EQ(queue.try_pop().error(), status::closed);
+  EXPECT_EQ(queue.pop(0ms).error(), status::closed);
+  EXPECT_EQ(queue.try_take().error(), status::closed);
+  EXPECT_FALSE(queue.pop());
+}
+
+TEST(bounded_queue, close_lets_waiting_items_through_and_refuses_new_ones) {
+  bounded_queue<int> queue(4);
+  queue.push(1);
+  queue.push(2);
+  queue.close();
+  queue.close();
+  EXPECT_TRUE(queue.is_closed());
+  EXPECT_FALSE(queue.push(3));
+  EXPECT_EQ(queue.try_push(3), status::closed);
+  EXPECT_EQ(queue.pop(), 1);
+  EXPECT_EQ(*queue.try_pop(), 2);
+  EXPECT_FALSE(queue.pop());
+}
+
+TEST(bounded_queue, close_wakes_everyone_who_blocks) {
+  bounded_queue<int> full(1);
+  bounded_queue<int> empty(1);
+  full.push(0);
+  std::atomic<int> refused = 0, ended = 0;
+  {
+    std::vector<std::jthread> threads;
+    for (int i = 0; i < 4; ++i) {
+      threads.emplace_back([&] { refused += !full.push(1); });
+      threads.emplace_back([&] { ended += !empty.pop().has_value(); });
+    }
+    until_waits(full, 4, 0);
+    until_waits(empty, 0, 4);
+    full.close();
+    empty.close();
+  }
+  EXPECT_EQ(refused, 4);
+  EXPECT_EQ(ended, 4);
+}
+
+TEST(bounded_queue, a_stop_wakes_the_one_who_waits_with_it_and_nobody_else) {
+  bounded_queue<int> queue(1);
+  std::stop_source stop;
+  std::atomic<bool> patient_got = false;
+  std::jthread patient([&] { patient_got = queue.pop().has_value(); });
+  until_waits(queue, 0, 1);
+  std::atomic<status> impatient = status::success;
+  std::jthread stopped([&] { impatient = queue.pop(stop.get_token()).error(); });
+  until_waits(queue, 0, 2);
+  stop.request_stop();
+  stopped.join();
+  EXPECT_EQ(impatient, status::empty);
+  EXPECT_FALSE(patient_got);
+  queue.push(1);
+  patient.join();
+  EXPECT_TRUE(patient_got);
+}
+
+TEST(bounded_queue, a_stop_wakes_a_blocked_push_and_the_item_stays) {
+  bounded_queue<std::unique_ptr<int>> queue(1);
+  queue.push(nullptr);
+  std::stop_source stop;
+  auto item = std::make_unique<int>(7);
+  std::jthread producer([&] { EXPECT_EQ(queue.push(std::move(item), stop.get_token()), status::full); });
+  until_waits(queue, 1, 0);
+  stop.request_stop();
+  producer.join();
+  ASSERT_TRUE(item);
+}
+
+TEST(bounded_queue, a_limit_that_has_passed_does_not_stop_a_call_that_need_not_wait) {
+  bounded_queue<int> queue(1);
+  std::stop_source stop;
+  stop.request_stop();
+  EXPECT_EQ(queue.push(1, stop.get_token()), status::success);
+  EXPECT_EQ(*queue.pop({stop.get_token(), 0ms}), 1);
+  EXPECT_EQ(queue.push(2, std::chrono::steady_clock::time_point::min()), status::success);
+  EXPECT_EQ(*queue.pop(std::chrono::hours::min()), 2);
+  EXPECT_EQ(queue.push(3, std::chrono::hours::max()), status::success);
+}
+
+TEST(bounded_queue, a_deadline_ends_the_wait_and_not_before) {
+  bounded_queue<int> queue(1);
+  const auto start = std::chrono::steady_clock::now();
+  EXPECT_EQ(queue.pop(20ms).error(), status::empty);
+  EXPECT_GE(std::chrono::steady_clock::now() - start, 20ms);
+  queue.push(1);
+  EXPECT_EQ(queue.push(2, 20ms), status::full);
+  EXPECT_GE(std::chrono::steady_clock::now() - start, 40ms);
+  EXPECT_EQ(queue.pop(), 1);
+}
+
+TEST(bounded_queue, one_who_gives_up_passes_the_wake_on) {
+  // Two wait for an item; the first has a deadline that falls together with the push. Whoever of them is called, the
+  // item is taken.
+  for (int round = 0; round < 300; ++round) {
+    bounded_queue<int> queue(1);
+    std::atomic<int> got = 0;
+    std::jthread hasty([&] { got += queue.pop(std::chrono::microseconds(50 + round % 60)).has_value(); });
+    std::jthread patient([&] { got += queue.pop().has_value(); });
+    until_waits(queue, 0, 1);
+    std::this_thread::yield();
+    queue.push(1);
+    hasty.join();
+    queue.close();
+    patient.join();
+    ASSERT_EQ(got, 1) << "round " << round;
+  }
+}
+
+TEST(bounded_queue, holds_no_more_than_its_capacity) {
+  bounded_queue<int> queue(3);
+  std::jthread producer([&] {
+    for (int i = 0; i < 2000; ++i) queue.push(i);
+    queue.close();
+  });
+  int expected_next = 0;
+  while (auto item = queue.pop()) {
+    ASSERT_LE(queue.size_approx(), 3u);
+    ASSERT_EQ(*item, expected_next++);
+  }
+  EXPECT_EQ(expected_next, 2000);
+  EXPECT_LE(queue.statistics().peak_size, 3u);
+}
+
+TEST(bounded_queue, a_capacity_in_bytes_holds_and_lets_an_oversized_item_in_alone) {
+  bounded_queue<std::string> queue(100, {10, [](const std::string& s) { return s.size(); }});
+  EXPECT_EQ(queue.try_push(std::string(6, 'a')), status::success);
+  EXPECT_EQ(queue.try_push(std::string(5, 'b')), status::full);
+  EXPECT_EQ(queue.try_push(std::string(4, 'c')), status::success);
+  EXPECT_EQ(queue.statistics().bytes, 10u);
+  EXPECT_EQ(queue.try_emplace(1, 'd'), status::full);
+  EXPECT_EQ(queue.try_push(std::string()), status::success);
+  EXPECT_EQ(queue.pop()->size(), 6u);
+  EXPECT_EQ(queue.try_emplace(6, 'd'), status::success);
+  for (int i = 0; i < 3; ++i) (void)queue.pop();
+  EXPECT_EQ(queue.statistics().bytes, 0u);
+  EXPECT_EQ(queue.try_push(std::string(50, 'e')), status::success);
+  EXPECT_EQ(queue.try_push(std::string()), status::full);
+  EXPECT_EQ(queue.pop()->size(), 50u);
+}
+
+TEST(bounded_queue, light_items_do_not_keep_a_heavy_one_waiting_for_ever) {
+  bounded_queue<std::string> queue(100, {10, [](const std::string& s) { return s.size(); }});
+  queue.push(std::string(6, 'a'));
+  std::jthread heavy([&] { queue.push(std::string(9, 'h')); });
+  until_waits(queue, 1, 0);
+  EXPECT_EQ(queue.try_push("l"), status::full);  // there is room for it, but it would overtake
+  EXPECT_EQ(queue.pop()->size(), 6u);
+  heavy.join();
+  EXPECT_EQ(queue.pop()->size(), 9u);
+}
+
+TEST(bounded_queue, a_pop_that_frees_much_wakes_several_light_producers) {
+  bounded_queue<std::string> queue(100, {10, [](const std::string& s) { return s.size(); }});
+  queue.push(std::string(10, 'a'));
+  std::vector<std::jthread> light;
+  for (int i = 0; i < 5; ++i) light.emplace_back([&] { queue.push(std::string(2, 'l')); });
+  until_waits(queue, 5, 0);
+  EXPECT_EQ(queue.pop()->size(), 10u);
+  light.clear();  // joins: all five were let in by one pop
+  EXPECT_EQ(queue.size_approx(), 5u);
+}
+
+TEST(bounded_queue, a_throwing_size_function_leaves_the_queue_as_it_was) {
+  bounded_queue<int> queue(4, {10, [](const int& i) -> std::size_t {
+                                 if (i < 0) throw std::runtime_error("no size");
+                                 return 1;
+                               }});
+  queue.push(1);
+  EXPECT_THROW(queue.push(-1), std::runtime_error);
+  EXPECT_EQ(queue.size_approx(), 1u);
+  EXPECT_EQ(queue.statistics().pushed, 1u);
+}
+
+struct fragile {  // throws on the n-th copy or move from now, counted across all of them
+  static inline int fuse = -1;
+  explicit fragile(int v) : value(v) {}
+  fragile(const fragile& other) : value(other.value) { burn(); }
+  fragile(fragile&& other) : value(other.value) {
+    burn();
+    other.value = -1;
+  }
+  fragile& operator=(const fragile&) = default;
+  static void burn() {
+    if (fuse >= 0 && fuse-- == 0) throw std::runtime_error("burnt");
+  }
+  int value;
+};
+
+TEST(bounded_queue, a_push_that_throws_changes_nothing) {
+  bounded_queue<fragile> queue(4);
+  queue.emplace(1);
+  fragile two(2);
+  fragile::fuse = 0;
+  EXPECT_THROW(queue.push(two), std::runtime_error);
+  fragile::fuse = 0;
+  EXPECT_THROW(queue.push(std::move(two)), std::runtime_error);
+  fragile::fuse = -1;
+  EXPECT_EQ(two.value, 2);
+  EXPECT_EQ(queue.size_approx(), 1u);
+  EXPECT_TRUE(queue.push(two));
+  EXPECT_EQ(queue.pop()->value, 1);
+  EXPECT_EQ(queue.pop()->value, 2);
+}
+
+TEST(bounded_queue, a_pop_whose_move_throws_leaves_the_item_at_the_front) {
+  bounded_queue<fragile> queue(4);
+  queue.emplace(1);
+  queue.emplace(2);
+  fragile::fuse = 0;
+  EXPECT_THROW((void)queue.pop(), std::runtime_error);
+  fragile::fuse = 0;
+  EXPECT_THROW((void)queue.take(), std::runtime_error);
+  fragile::fuse = -1;
+  EXPECT_EQ(queue.size_approx(), 2u);
+  EXPECT_EQ(queue.pop()->value, 1);
+  EXPECT_EQ(queue.pop()->value, 2);
+  queue.close();
+  EXPECT_EQ(queue.join().done, 2u);
+}
+
+TEST(bounded_queue, a_throwing_consumer_that_was_called_passes_the_wake_on) {
+  bounded_queue<fragile> queue(4);
+  std::atomic<int> got = 0, threw = 0;
+  fragile::fuse = -1;
+  {
+    std::vector<std::jthread> consumers;
+    for (int i = 0; i < 2; ++i)
+      consumers.emplace_back([&] {
+        try {
+          got += queue.pop().has_value();
+        } catch (const std::runtime_error&) {
+          ++threw;
+        }
+      });
+    until_waits(queue, 0, 2);
+    fragile::fuse = 0;  // read under the queue's lock by the one that is woken by the push below
+    queue.emplace(1);
+  }
+  fragile::fuse = -1;
+  EXPECT_EQ(threw, 1);
+  EXPECT_EQ(got, 1);
+}
+
+TEST(bounded_queue, cancel_hands_back_what_waits_oldest_first) {
+  bounded_queue<std::unique_ptr<int>> queue(4);
+  for (int i = 0; i < 3; ++i) queue.push(std::make_unique<int>(i));
+  (void)queue.pop();
+  queue.push(std::make_unique<int>(3));
+  queue.push(std::make_unique<int>(4));
+  std::vector<int> back;
+  for (auto& item : queue.cancel()) back.push_back(*item);
+  EXPECT_EQ(back, (std::vector<int>{1, 2, 3, 4}));
+  EXPECT_TRUE(queue.is_closed());
+  EXPECT_FALSE(queue.pop());
+  EXPECT_TRUE(queue.cancel().empty());
+  EXPECT_FALSE(queue.push(nullptr));
+  EXPECT_EQ(queue.join().returned, 4u);
+}
+
+TEST(bounded_queue, push_range_takes_all_in_order_and_what_is_refused_stays) {
+  bounded_queue<std::unique_ptr<int>> queue(2);
+  std::vector<std::unique_ptr<int>> items;
+  for (int i = 0; i < 5; ++i) items.push_back(std::make_unique<int>(i));
+  EXPECT_EQ(queue.push_range(items, 0ms), 2u);
+  EXPECT_FALSE(items[1]);
+  ASSERT_TRUE(items[2]);
+  std::jthread consumer([&] {
+    for (int i = 0; i < 5; ++i) EXPECT_EQ(**queue.pop(), i);
+  });
+  EXPECT_EQ(queue.push_range(std::span(items).subspan(2)), 3u);
+  consumer.join();
+  EXPECT_EQ(queue.push_range({}), 0u);
+  queue.close();
+  items[0] = std::make_unique<int>(0);
+  EXPECT_EQ(queue.push_range(std::span(items).first(1)), 0u);
+  EXPECT_TRUE(items[0]);
+}
+
+TEST(bounded_queue, pop_some_takes_what_is_there_and_never_waits_to_fill) {
+  bounded_queue<int> queue(8);
+  for (int i = 0; i < 5; ++i) queue.push(i);
+  std::vector<int> out{-1};
+  EXPECT_EQ(queue.pop_some(out, 0), 0u);
+  EXPECT_EQ(queue.pop_some(out, 3), 3u);
+  EXPECT_EQ(queue.pop_some(out, 100), 2u);
+  EXPECT_EQ(out, (std::vector<int>{-1, 0, 1, 2, 3, 4}));
+  EXPECT_EQ(queue.pop_some(out, 3, 0ms), 0u);
+  queue.close();
+  EXPECT_EQ(queue.pop_some(out, 3), 0u);
+}
+
+TEST(bounded_queue, the_counters_add_up) {
+  bounded_queue<int> queue(2);
+  queue.push(1);
+  queue.push(2);
+  (void)queue.pop();
+  (void)queue.take();
+  queue.push(3);
+  (void)queue.cancel();
+  const auto s = queue.statistics();
+  EXPECT_EQ(s.pushed, 3u);
+  EXPECT_EQ(s.popped, 2u);
+  EXPECT_EQ(s.size, 0u);
+  EXPECT_EQ(s.peak_size, 2u);
+  EXPECT_EQ(s.push_waits + s.pop_waits, 0u);
+}
+
+TEST(bounded_queue, an_emplaced_item_is_not_made_when_it_is_refused) {
+  bounded_queue<std::string> queue(1);
+  EXPECT_TRUE(queue.emplace(3, 'x'));
+  std::string s = "moved only if taken";
+  EXPECT_EQ(queue.try_emplace(std::move(s)), status::full);
+  EXPECT_EQ(s, "moved only if taken");
+}
+
+struct alignas(64) aligned {
+  int value = 0;
+};
+TEST(bounded_queue, respects_alignment) {
+  bounded_queue<aligned> queue(3);
+  for (int i = 0; i < 7; ++i) {
+    queue.push(aligned{i});
+    auto item = queue.pop();
+    EXPECT_EQ(reinterpret_cast<std::uintptr_t>(&*item) % 64, 0u);
+    EXPECT_EQ(item->value, i);
+  }
+}
+
+// Conservation and order under load: what went in came out, once, in the order of each producer; with every way of
+// pushing and popping mixed, deadlines and stops included.
+TEST(bounded_queue, nothing_is_lost_doubled_or_reordered_per_producer) {
+  for (const std::size_t capacity : {1u, 2u, 7u, 64u}) {
+    constexpr int producers = 3, consumers = 3, each = 3000;
+    bounded_queue<std::pair<int, int>> queue(capacity);
+    std::vector<std::vector<std::pair<int, int>>> seen(consumers);
+    {
+      std::vector<std::jthread> threads;
+      std::atomic<int> left = producers;
+      for (int p = 0; p < producers; ++p)
+        threads.emplace_back([&, p] {
+          std::minstd_rand random(static_cast<unsigned>(p + 1));
+          for (int i = 0; i < each;) {
+            switch (random() % 4) {
+              case 0:
+                i += queue.push({p, i});
+                break;
+              case 1:
+                i += queue.try_push({p, i}) == status::success;
+                break;
+              case 2:
+                i += queue.push({p, i}, std::chrono::microseconds(20)) == status::success;
+                break;
+              case 3: {
+                std::vector<std::pair<int, int>> some;
+                for (int k = i; k < std::min(i + 5, each); ++k) some.emplace_back(p, k);
+                i += static_cast<int>(queue.push_range(some, 50us));
+                break;
+              }
+              default:
+                break;
+            }
+          }
+          if (--left == 0) queue.close();
+        });
+      for (int c = 0; c < consumers; ++c)
+        threads.emplace_back([&, c] {
+          auto& mine = seen[static_cast<std::size_t>(c)];
+          std::minstd_rand random(static_cast<unsigned>(c + 100));
+          for (;;) {
+            switch (random() % 4) {
+              case 0:
+                if (auto item = queue.pop())
+                  mine.push_back(*item);
+                else
+                  return;
+                break;
+              case 1:
+                if (auto item = queue.try_pop()) mine.push_back(*item);
+                break;
+              case 2:
+                if (auto item = queue.take(20us)) mine.push_back(**item);
+                break;
+              case 3:
+                (void)queue.pop_some(mine, 4, 20us);
+                break;
+              default:
+                break;
+            }
+          }
+        });
+    }
+    std::vector<std::vector<int>> per_producer(producers);
+    for (auto& mine : seen) {
+      std::vector<int> last(producers, -1);
+      for (auto [p, i] : mine) {
+        ASSERT_LT(last[static_cast<std::size_t>(p)], i);
+        last[static_cast<std::size_t>(p)] = i;
+        per_producer[static_cast<std::size_t>(p)].push_back(i);
+      }
+    }
+    for (auto& all : per_producer) {
+      std::sort(all.begin(), all.end());
+      std::vector<int> ideal(each);
+      std::iota(ideal.begin(), ideal.end(), 0);
+      ASSERT_EQ(all, ideal);
+    }
+    const auto s = queue.statistics();
+    EXPECT_EQ(s.pushed, static_cast<std::uint64_t>(producers * each));
+    EXPECT_EQ(s.popped, s.pushed);
+    EXPECT_LE(s.peak_size, capacity);
+    EXPECT_EQ(queue.join().done, s.pushed);
+  }
+}
+
+// One wake per need: a consumer that waits wakes as often as it is given an item, not more.
+TEST(bounded_queue, cancel_under_load_accounts_for_every_item) {
+  for (int round = 0; round < 200; ++round) {
+    bounded_queue<int> queue(4);
+    std::atomic<std::uint64_t> accepted = 0, popped = 0;
+    std::size_t returned = 0;
+    {
+      std::vector<std::jthread> threads;
+      for (int t = 0; t < 2; ++t) {
+        threads.emplace_back([&] {
+          while (queue.push(1)) ++accepted;
+        });
+        threads.emplace_back([&] {
+          while (queue.pop()) ++popped;
+        });
+      }
+      while (queue.statistics().popped < 20) std::this_thread::yield();
+      returned = queue.cancel().size();
+    }
+    ASSERT_EQ(accepted, popped + returned);
+  }
+}
+
+}  // namespace
+}  // namespace penstock

@@ -1,0 +1,199 @@
+// Leases and join: what "done" means, however an item ends.
+#include <atomic>
+#include <chrono>
+#include <stdexcept>
+#include <thread>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include <penstock/queue/bounded_queue.hpp>
+
+namespace penstock {
+namespace {
+
+using namespace std::chrono_literals;
+
+TEST(lease, join_waits_for_the_lease_not_for_the_pop) {
+  bounded_queue<int> queue(4);
+  queue.push(1);
+  auto held = queue.take();
+  ASSERT_TRUE(held);
+  EXPECT_EQ(queue.join(0ms).error(), conqueue_status::busy);
+  held->done();
+  EXPECT_EQ(queue.join().done, 1u);
+  held.reset();  // a second ending is ignored
+  EXPECT_EQ(queue.join().done, 1u);
+}
+
+TEST(lease, a_plain_pop_is_done_at_once) {
+  bounded_queue<int> queue(4);
+  queue.push(1);
+  EXPECT_EQ(queue.join(0ms).error(), conqueue_status::busy);
+  (void)queue.pop();
+  EXPECT_EQ(queue.join().done, 1u);
+}
+
+TEST(lease, join_of_a_queue_that_never_held_anything_returns_at_once) {
+  bounded_queue<int> queue(4);
+  EXPECT_EQ(queue.join().done, 0u);
+}
+
+TEST(lease, a_consumer_that_throws_fails_its_lease_and_join_returns) {
+  bounded_queue<int> queue(4);
+  queue.push(1);
+  queue.push(2);
+  EXPECT_THROW(
+      {
+        for (int& item : queue.items()) {
+          if (item == 2) throw std::runtime_error("bad item");
+          if (item == 1) queue.close();
+        }
+      },
+      std::runtime_error);
+  const join_result result = queue.join();
+  EXPECT_EQ(result.done, 1u);
+  EXPECT_EQ(result.failed, 1u);
+}
+
+TEST(lease, a_lease_that_outlives_a_caught_exception_is_not_failed) {
+  bounded_queue<int> queue(4);
+  queue.push(1);
+  {
+    auto held = queue.take();
+    try {
+      throw 1;
+    } catch (int) {
+    }
+  }
+  EXPECT_EQ(queue.join().failed, 0u);
+}
+
+TEST(lease, a_lease_made_and_ended_during_unwinding_is_done) {
+  bounded_queue<int> queue(4);
+  queue.push(1);
+  struct drains_at_the_end {
+    bounded_queue<int>& queue;
+    ~drains_at_the_end() { (void)queue.take(); }
+  };
+  try {
+    const drains_at_the_end guard{queue};
+    throw 1;
+  } catch (int) {
+  }
+  EXPECT_EQ(queue.join().done, 1u);
+}
+
+TEST(lease, failing_is_visible_with_its_first_reason) {
+  bounded_queue<int> queue(4);
+  for (int i = 0; i < 3; ++i) queue.push(i);
+  queue.take()->done();
+  try {
+    throw std::runtime_error("first");
+  } catch (...) {
+    queue.take()->fail();
+  }
+  queue.take()->fail(std::make_exception_ptr(std::runtime_error("second")));
+  const auto result = queue.join();
+  EXPECT_EQ(result.done, 1u);
+  EXPECT_EQ(result.failed, 2u);
+  try {
+    std::rethrow_exception(result.first_failure);
+  } catch (const std::runtime_error& e) {
+    EXPECT_STREQ(e.what(), "first");
+  }
+}
+
+TEST(lease, tickets_count_in_the_order_of_leaving) {
+  bounded_queue<int> queue(4);
+  for (int i = 0; i < 4; ++i) queue.push(i);
+  EXPECT_EQ(queue.take()->ticket(), 0u);
+  (void)queue.pop();
+  EXPECT_EQ(queue.take()->ticket(), 2u);
+  EXPECT_EQ(queue.take()->ticket(), 3u);
+}
+
+TEST(lease, join_after_close_returns_when_the_rest_is_taken_and_ended) {
+  bounded_queue<int> queue(8);
+  for (int i = 0; i < 5; ++i) queue.push(i);
+  queue.close();
+  std::jthread worker([&] {
+    for (int item : queue.items()) (void)item;
+  });
+  EXPECT_EQ(queue.join().done, 5u);
+}
+
+TEST(lease, join_after_cancel_waits_only_for_the_leases_that_are_out) {
+  bounded_queue<int> queue(8);
+  for (int i = 0; i < 5; ++i) queue.push(i);
+  auto held = queue.take();
+  EXPECT_EQ(queue.cancel().size(), 4u);
+  EXPECT_EQ(queue.join(0ms).error(), conqueue_status::busy);
+  held.reset();
+  const auto result = queue.join();
+  EXPECT_EQ(result.done, 1u);
+  EXPECT_EQ(result.returned, 4u);
+}
+
+TEST(lease, join_gives_up_at_a_stop) {
+  bounded_queue<int> queue(1);
+  queue.push(1);
+  std::stop_source stop;
+  std::atomic<bool> gave_up = false;
+  std::jthread joiner([&] { gave_up = !queue.join(stop.get_token()); });
+  stop.request_stop();
+  joiner.join();
+  EXPECT_TRUE(gave_up);
+}
+
+TEST(lease, join_sees_a_moment_of_rest_even_if_work_goes_on_at_once) {
+  // The consumer ends one item and the producer pushes the next without a pause: join must return all the same.
+  bounded_queue<int> queue(1);
+  std::atomic<bool> joined = false;
+  queue.push(0);
+  std::jthread consumer([&] {
+    for (int item : queue.items()) (void)item;
+  });
+  std::jthread producer([&] {
+    while (!joined) queue.push(1);
+    queue.close();
+  });
+  (void)queue.join();
+  joined = true;
+}
+
+TEST(lease, items_ends_at_its_limit_and_break_counts_as_done) {
+  bounded_queue<int> queue(4);
+  queue.push(1);
+  queue.push(2);
+  for (int item : queue.items()) {
+    EXPECT_EQ(item, 1);
+    break;
+  }
+  int seen = 0;
+  for (int item : queue.items(0ms)) seen += item;
+  EXPECT_EQ(seen, 2);
+  EXPECT_EQ(queue.join().done, 2u);
+}
+
+TEST(lease, everything_pushed_is_done_after_join_with_many_workers) {
+  bounded_queue<int> queue(5);
+  std::atomic<int> worked = 0;
+  std::vector<std::jthread> workers;
+  for (int w = 0; w < 4; ++w)
+    workers.emplace_back([&] {
+      for (int item : queue.items()) {
+        (void)item;
+        ++worked;
+      }
+    });
+  for (int round = 1; round <= 20; ++round) {
+    for (int i = 0; i < 50; ++i) queue.push(i);
+    (void)queue.join();
+    ASSERT_EQ(worked, 50 * round);
+  }
+  queue.close();
+}
+
+}  // namespace
+}  // namespace penstock
