@@ -88,18 +88,21 @@ std::string relief(const report& r, std::size_t index) {
   const stage_report& stage = r.stages[index];
   const double cores = std::max(1u, std::thread::hardware_concurrency());
   const double used = processors_used(r);
-  char text[160];
-  if (stage.processor > .6 && used > .85 * cores) {
+  const bool computes = stage.processor + stage.crowded > .6;
+  char text[200];
+  if (computes && used > .85 * cores) {
     std::snprintf(text, sizeof text,
                   "it computes, and the processors are full (%.1f of %.0f): a cheaper function or more processors "
                   "would raise the rate",
                   used, cores);
     return text;
   }
+  if (computes && stage.crowded > .25)
+    return "it computes, and other programs keep it waiting for a processor " + percent(stage.crowded) +
+           " of that time: fewer of them or more processors would raise the rate";
   const std::string more = "more workers than " + std::to_string(stage.workers);
-  std::string advice = stage.processor > .6
-                           ? "it computes, and processors are free: " + more + " would raise the rate"
-                           : "it mostly waits for something outside: " + more + " would raise the rate";
+  std::string advice = computes ? "it computes, and processors are free: " + more + " would raise the rate"
+                                : "it mostly waits for something outside: " + more + " would raise the rate";
   if (const stage_report* next = next_limit(r, index); next && next->busy > .05)
     advice += " until \"" + next->name + "\" (" + percent(next->busy) + " busy) is full";
   return advice;
@@ -191,7 +194,7 @@ std::string report::bottleneck_sentence() const {
          relief(*this, index) + '.';
 }
 
-std::ostream& operator<<(std::ostream& out, const report& r) {
+std::ostream& print_numbers(std::ostream& out, const report& r) {
   std::size_t width = 6;
   for (const stage_report& s : r.stages) width = std::max(width, s.name.size());
   char line[256];
@@ -229,7 +232,11 @@ std::ostream& operator<<(std::ostream& out, const report& r) {
   }
   if (r.latency.samples)
     out << "; latency p50 " << duration_text(r.latency.p50) << ", p99 " << duration_text(r.latency.p99);
-  out << '\n' << r.bottleneck_sentence() << '\n';
+  return out << '\n' << r.bottleneck_sentence() << '\n';
+}
+
+std::ostream& operator<<(std::ostream& out, const report& r) {
+  print_numbers(out, r);
   for (const failure& f : r.failures) out << "failed: " << exception_text(f.error) << '\n';
   if (r.failures.size() < r.failed) out << "... and " << r.failed - r.failures.size() << " more failed\n";
   return out;
@@ -252,8 +259,9 @@ std::string to_json(const report& r) {
         << R"(,"passed":)" << s.passed << R"(,"filtered":)" << s.filtered << R"(,"failed":)" << s.failed
         << R"(,"dead_lettered":)" << s.dead_lettered << R"(,"returned":)" << s.returned << R"(,"out":)" << s.out
         << R"(,"retried":)" << s.retried << R"(,"busy":)" << s.busy << R"(,"starved":)" << s.starved << R"(,"blocked":)"
-        << s.blocked << R"(,"paused":)" << s.paused << R"(,"processor":)" << s.processor << R"(,"waiting":)"
-        << s.waiting << R"(,"peak_waiting":)" << s.peak_waiting << R"(,"capacity":)" << s.capacity << R"(,"service":)";
+        << s.blocked << R"(,"paused":)" << s.paused << R"(,"processor":)" << s.processor << R"(,"crowded":)"
+        << s.crowded << R"(,"waiting":)" << s.waiting << R"(,"peak_waiting":)" << s.peak_waiting << R"(,"capacity":)"
+        << s.capacity << R"(,"service":)";
     json_quantiles(out, s.service);
     out << '}';
     comma = ",";

@@ -50,6 +50,7 @@ struct stage_report {
 
   double busy = 0, starved = 0, blocked = 0, paused = 0;
   double processor = 0;          // processor time as a share of busy time; known once the run has ended
+  double crowded = 0;            // the share in which it was ready to run and no processor was free; known then, too
   duration_quantiles service{};  // time in the function, per attempt; fast functions are sampled
 
   std::size_t waiting = 0;  // items in its queue now
@@ -79,6 +80,9 @@ struct report {
   [[nodiscard]] std::string bottleneck_sentence() const;
 };
 
+// The table, the sums and the sentence.
+std::ostream& print_numbers(std::ostream& out, const report& r);
+// The same and the failures.
 std::ostream& operator<<(std::ostream& out, const report& r);
 [[nodiscard]] std::string to_json(const report& r);
 // 950 ns, 12 µs, 3.4 ms, 2.1 s, 4 min 10 s

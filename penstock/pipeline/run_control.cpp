@@ -172,6 +172,7 @@ report run_control::account() const {
       sum.blocked += t.blocked;
       sum.paused += t.paused;
       sum.processor += t.processor;
+      sum.crowded += t.crowded;
       services.push_back(&w.service);
       latencies.push_back(&w.latency);
     }
@@ -182,7 +183,10 @@ report run_control::account() const {
       s.blocked = std::min(1.0, static_cast<double>(sum.blocked) / life);
       s.paused = std::min(1.0, static_cast<double>(sum.paused) / life);
       s.busy = std::max(0.0, 1 - s.starved - s.blocked - s.paused);
-      if (s.busy > 0) s.processor = std::min(1.0, static_cast<double>(sum.processor) / (s.busy * life));
+      if (s.busy > 0) {
+        s.processor = std::min(1.0, static_cast<double>(sum.processor) / (s.busy * life));
+        s.crowded = std::min(1 - s.processor, static_cast<double>(sum.crowded) / (s.busy * life));
+      }
     }
     s.service = histogram::quantiles(services);
     const queue_statistics q = n->input();

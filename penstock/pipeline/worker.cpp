@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cstdio>
 #include <ctime>
 
 #include <penstock/pipeline/worker.hpp>
@@ -9,6 +10,13 @@ void worker::end() noexcept {
   timespec t{};
   if (::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t) == 0)
     processor_.add(static_cast<std::uint64_t>(t.tv_sec) * 1'000'000'000 + static_cast<std::uint64_t>(t.tv_nsec));
+  // "ns on a processor, ns ready and waiting for one, slices"; absent where the kernel does not keep it, and then
+  // nothing is known.
+  if (std::FILE* file = std::fopen("/proc/thread-self/schedstat", "re")) {
+    unsigned long long ran = 0, waited = 0;
+    if (std::fscanf(file, "%llu %llu", &ran, &waited) == 2) crowded_.add(waited);
+    std::fclose(file);
+  }
   ended_.store(now_ns(), std::memory_order_relaxed);
 }
 
@@ -26,6 +34,7 @@ worker::times worker::spent(std::int64_t now) const noexcept {
   t.blocked = waited[1];
   t.paused = waited[2];
   t.processor = processor_.get();
+  t.crowded = crowded_.get();
   return t;
 }
 

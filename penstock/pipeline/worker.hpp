@@ -70,7 +70,7 @@ class alignas(64) worker {
   }
 
   struct times {
-    std::uint64_t life = 0, starved = 0, blocked = 0, paused = 0, processor = 0;  // ns
+    std::uint64_t life = 0, starved = 0, blocked = 0, paused = 0, processor = 0, crowded = 0;  // ns
   };
   [[nodiscard]] times spent(std::int64_t now) const noexcept;
 
@@ -81,6 +81,7 @@ class alignas(64) worker {
   std::atomic<wait_kind> kind_ = wait_kind::starved;
   counter waited_[3];
   counter processor_;
+  counter crowded_;            // ready to run, and no processor free
   std::uint32_t untimed_ = 0;  // calls until the next timed one; the worker's own
 };
 

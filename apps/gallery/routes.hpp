@@ -1,0 +1,66 @@
+// routes: what is asked for, and the answer.
+//
+// THREADS  Every member may be called at the same time.
+#pragma once
+
+#include <cstdint>
+#include <exception>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "apps/gallery/entry.hpp"
+#include "apps/gallery/message.hpp"
+#include "apps/gallery/store.hpp"
+
+namespace penstock::gallery {
+
+// The request is allowed and well-formed; its body is to be read and published.
+struct upload_order {
+  std::string id;
+  std::uint64_t bytes = 0;
+};
+
+// The request asks for events, from the first photo after this sequence on.
+struct stream_order {
+  std::int64_t after = 0;
+};
+
+class routes {
+ public:
+  // Both outlive the routes.
+  routes(store& gallery, const entry_rules& entry, std::uint64_t body_limit)
+      : gallery_(gallery), entry_(entry), body_limit_(body_limit) {}
+
+  // Does not throw: what goes wrong inside is a reply too. For HEAD the reply is that of GET: its body is not to be
+  // sent.
+  [[nodiscard]] std::variant<reply, upload_order, stream_order> decide(const request_head& request) const noexcept;
+
+  // The reply to an upload that ended well.
+  [[nodiscard]] reply published(publish_result result, std::string_view id) const;
+
+ private:
+  using decision = std::variant<reply, upload_order, stream_order>;
+
+  [[nodiscard]] decision route(const request_head& request) const;
+  [[nodiscard]] decision upload(const request_head& request, std::string_view id) const;
+  [[nodiscard]] decision events(const request_head& request, std::string_view query) const;
+  [[nodiscard]] std::string forever() const;  // Cache-Control for bytes that never change
+  [[nodiscard]] reply page_part(const request_head& request, std::string_view path) const;
+  [[nodiscard]] reply photos(std::string_view query) const;
+  [[nodiscard]] reply one_photo(std::string_view id) const;
+  [[nodiscard]] reply rendition_file_reply(const request_head& request, std::string_view rest) const;
+
+  store& gallery_;
+  const entry_rules& entry_;
+  const std::uint64_t body_limit_;
+};
+
+// The events for these photos, as text/event-stream.
+[[nodiscard]] std::string events_of(const std::vector<published_photo>& photos);
+
+// The reply for a failure to publish.
+[[nodiscard]] reply failure_reply(std::exception_ptr failure) noexcept;
+
+}  // namespace penstock::gallery

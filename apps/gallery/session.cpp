@@ -1,0 +1,426 @@
+#include "apps/gallery/session.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <exception>
+#include <type_traits>
+#include <utility>
+
+#include <boost/asio/as_tuple.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <boost/asio/write.hpp>
+#include <boost/beast/http/read.hpp>
+#include <sys/sendfile.h>
+
+#include "apps/gallery/bundle.hpp"
+#include "apps/gallery/rules.hpp"
+
+namespace penstock::gallery {
+namespace {
+
+namespace net = boost::asio;
+namespace http = boost::beast::http;
+using boost::system::error_code;
+using std::chrono::steady_clock;
+
+constexpr std::size_t buffer_bytes = 64 * 1024;
+constexpr std::uint32_t head_bytes = 16 * 1024;
+constexpr std::size_t send_bytes = 256 * 1024;  // at a time; then it is somebody else's turn
+constexpr int stream_send_buffer_bytes =
+    64 * 1024;  // of the kernel: how far an event stream may run ahead of its reader
+constexpr std::size_t events_at_a_time = 32;
+constexpr std::chrono::milliseconds goodbye(2'000);
+
+constexpr auto awaited = net::as_tuple(net::use_awaitable);
+
+std::string_view view(boost::beast::string_view text) { return {text.data(), text.size()}; }
+
+// Runs `work` on one of the writers' threads, and the caller again on its own.
+template <typename Work>
+net::awaitable<std::invoke_result_t<Work&>> on_writer(hub& owner, Work work) {
+  auto task = [](Work inner) -> net::awaitable<std::invoke_result_t<Work&>> { co_return inner(); };
+  co_return co_await net::co_spawn(owner.writers, task(std::move(work)), net::use_awaitable);
+}
+
+publish_result check_and_publish(hub& owner, const photo& item) {
+  if (owner.options.measure)
+    for (const auto& r : item.renditions) {
+      dimensions real;
+      try {
+        real = owner.options.measure(r);
+      } catch (const std::exception& wrong) {
+        throw invalid_photo("the rendition of width " + std::to_string(r.width) +
+                            " cannot be decoded: " + wrong.what());
+      }
+      if (real != dimensions{r.width, r.height})
+        throw invalid_photo("a rendition said to be " + std::to_string(r.width) + " x " + std::to_string(r.height) +
+                            " pixels has " + std::to_string(real.width) + " x " + std::to_string(real.height));
+    }
+  return owner.gallery.publish(item);
+}
+
+reply busy_reply(std::string_view what) {
+  auto answer = error_reply(503, what);
+  answer.add("Retry-After", "2");
+  return answer;
+}
+
+// The reply for a request whose head could not be read; nothing for a connection that is simply over.
+std::optional<reply> head_failure(error_code failure, bool timed_out, bool began) {
+  if (timed_out) return began ? std::optional(error_reply(408, "the request took too long to arrive")) : std::nullopt;
+  if (failure == http::error::header_limit || failure == http::error::buffer_overflow)
+    return error_reply(431, "the head of the request is longer than " + std::to_string(head_bytes) + " bytes");
+  if (failure == http::error::end_of_stream || failure == http::error::partial_message) return std::nullopt;
+  if (failure.category() == http::make_error_code(http::error::bad_method).category())
+    return error_reply(400, "this is not HTTP/1.1: " + failure.message());
+  return std::nullopt;
+}
+
+template <typename Fields>
+request_head head_of_request(const Fields& fields, const boost::optional<std::uint64_t>& content_length) {
+  request_head head;
+  head.method = view(fields.method_string());
+  head.target = view(fields.target());
+  head.host = view(fields[http::field::host]);
+  head.authorization = view(fields[http::field::authorization]);
+  head.content_type = view(fields[http::field::content_type]);
+  head.if_none_match = view(fields[http::field::if_none_match]);
+  head.if_range = view(fields[http::field::if_range]);
+  head.range = view(fields[http::field::range]);
+  head.last_event_id = view(fields["Last-Event-ID"]);
+  if (content_length) head.content_length = *content_length;
+  head.chunked = fields.chunked();
+  return head;
+}
+
+}  // namespace
+
+session::session(hub& owner, net::ip::tcp::socket socket)
+    : hub_(owner), socket_(std::move(socket)), buffer_(buffer_bytes), watchdog_(owner.io), wake_timer_(owner.io) {
+  hub_.sessions.insert(this);
+}
+
+session::~session() {
+  hub_.sessions.erase(this);
+  if (hub_.stopping && hub_.sessions.empty()) hub_.grace.cancel();
+}
+
+void session::start(welcome how) {
+  net::co_spawn(
+      hub_.io, [self = shared_from_this(), how] { return self->run(how); },
+      [self = shared_from_this()](std::exception_ptr) {
+        // Whatever ended the coroutine ended this connection only.
+        self->cut();
+        self->watchdog_.cancel();
+        self->wake_timer_.cancel();
+      });
+}
+
+void session::stop() {
+  switch (phase_) {
+    case phase::waiting:
+    case phase::streaming:
+      cut();
+      break;
+    case phase::working:
+      break;  // serve_one() asks hub::stopping before the next request
+  }
+}
+
+void session::cut() {
+  peer_gone_ = true;
+  error_code ignored;
+  socket_.close(ignored);
+  wake_timer_.cancel();
+}
+
+void session::wake() {
+  woken_ = true;
+  wake_timer_.cancel();
+}
+
+void session::allow(std::chrono::milliseconds time) { allow_until(steady_clock::now() + time); }
+
+void session::allow_until(steady_clock::time_point deadline) {
+  timed_out_ = false;
+  deadline_ = deadline;
+  // One timer, moved only when it would come too late: most waits end long before it, and setting it each time costs.
+  if (!watchdog_armed_ || deadline_ < watchdog_.expiry()) arm_watchdog();
+}
+
+void session::arm_watchdog() {
+  watchdog_.expires_at(deadline_);
+  watchdog_armed_ = true;
+  watchdog_.async_wait([self = shared_from_this()](error_code failure) {
+    if (failure) return;  // set anew, or the session has ended
+    self->watchdog_armed_ = false;
+    if (self->deadline_ == steady_clock::time_point::max()) return;
+    if (steady_clock::now() < self->deadline_) return self->arm_watchdog();
+    self->timed_out_ = true;
+    error_code ignored;
+    self->socket_.cancel(ignored);
+  });
+}
+
+session::awaitable<void> session::run(welcome how) {
+  error_code ignored;
+  socket_.set_option(net::ip::tcp::no_delay(true), ignored);
+  socket_.native_non_blocking(true, ignored);
+  if (how == welcome::too_many) {
+    phase_ = phase::working;
+    const reply answer = busy_reply("too many connections: try again");
+    co_await refuse_rest(answer);
+    co_return;
+  }
+  for (;;) {
+    const next then = co_await serve_one();
+    if (then == next::end) co_return;
+  }
+}
+
+session::awaitable<session::next> session::serve_one() {
+  phase_ = phase::waiting;
+  if (hub_.stopping) co_return next::end;
+  if (buffer_.size() == 0) {
+    allow(std::exchange(first_request_, false) ? hub_.limits.header : hub_.limits.idle);
+    const auto room = buffer_.prepare(4096);
+    const auto [failure, bytes] = co_await socket_.async_read_some(room, awaited);
+    if (failure) co_return next::end;
+    buffer_.commit(bytes);
+  }
+  phase_ = phase::working;
+  allow(hub_.limits.header);
+  head_parser parser;
+  parser.header_limit(head_bytes);
+  parser.body_limit(boost::none);  // the routes have their own, with a reply that says what to do
+  {
+    const auto [failure, bytes] = co_await http::async_read_header(socket_, buffer_, parser, awaited);
+    if (failure) {
+      const auto answer = head_failure(failure, timed_out_, bytes > 0 || buffer_.size() > 0);
+      if (answer) co_await refuse_rest(*answer);
+      co_return next::end;
+    }
+  }
+  const auto& message = parser.get();
+  const request_head head = head_of_request(message, parser.content_length());
+  const bool has_body = head.chunked || head.content_length.value_or(0) > 0;
+  const bool with_body = head.method != "HEAD";
+  // A body that nobody reads would be taken for the next request.
+  const auto then = message.keep_alive() && !hub_.stopping ? after_reply::keep_open : after_reply::close;
+
+  if (message.count(http::field::host) != 1 && (message.version() == 11 || message.count(http::field::host) > 1)) {
+    const reply answer = error_reply(400, "a request has exactly one Host header");
+    co_await refuse_rest(answer, with_body);
+    co_return next::end;
+  }
+  auto decided = hub_.addresses.decide(head);
+  if (auto* order = std::get_if<upload_order>(&decided)) {
+    const next after = co_await serve_upload(parser, std::move(*order), then);
+    co_return after;
+  }
+  if (const auto* order = std::get_if<stream_order>(&decided)) {
+    co_await serve_events(order->after);
+    co_return next::end;
+  }
+  const reply& answer = std::get<reply>(decided);
+  if (has_body) {
+    co_await refuse_rest(answer, with_body);
+    co_return next::end;
+  }
+  const bool sent = co_await send(answer, with_body, then);
+  co_return sent&& then == after_reply::keep_open ? next::another_request : next::end;
+}
+
+session::awaitable<session::next> session::serve_upload(head_parser& head, upload_order order, after_reply then) {
+  const auto permit = hub_.permit_upload(order.bytes);
+  std::optional<reply> refused;
+  const auto expectation = view(head.get()[http::field::expect]);
+  if (!permit)
+    refused = busy_reply("too many uploads are in progress: try again");
+  else if (!expectation.empty() && !boost::beast::iequals(head.get()[http::field::expect], "100-continue"))
+    refused = error_reply(417, "the only expectation that can be met is 100-continue");
+  if (refused) {
+    co_await refuse_rest(*refused);
+    co_return next::end;
+  }
+  if (!expectation.empty() && head.get().version() == 11) {
+    const bool sent = co_await send_text("HTTP/1.1 100 Continue\r\n\r\n");
+    if (!sent) co_return next::end;
+  }
+  bool body_read = false;
+  const reply answer = co_await receive_and_publish(head, order, body_read);
+  if (!body_read) {
+    co_await refuse_rest(answer);
+    co_return next::end;
+  }
+  const bool sent = co_await send(answer, true, then);
+  co_return sent&& then == after_reply::keep_open ? next::another_request : next::end;
+}
+
+session::awaitable<reply> session::receive_and_publish(head_parser& head, const upload_order& order, bool& body_read) {
+  http::request_parser<http::buffer_body> parser(std::move(head));
+  parser.body_limit(order.bytes);
+  photo item;
+  std::exception_ptr wrong;
+  try {
+    bundle_decoder decoder(order.id, order.bytes);
+    const auto chunk = std::make_unique<std::array<std::byte, buffer_bytes>>();
+    const auto latest = steady_clock::now() + hub_.limits.body_total;
+    while (!parser.is_done()) {
+      auto& body = parser.get().body();
+      body.data = chunk->data();
+      body.size = chunk->size();
+      allow_until(std::min(latest, steady_clock::now() + hub_.limits.body_pause));
+      const auto [failure, bytes] = co_await http::async_read_some(socket_, buffer_, parser, awaited);
+      if (failure && failure != http::error::need_buffer) {
+        if (timed_out_) co_return error_reply(408, "the photo took too long to arrive");
+        co_return error_reply(400, "the photo did not arrive in full");
+      }
+      decoder.feed({chunk->data(), chunk->size() - body.size});
+    }
+    body_read = true;
+    item = decoder.finish();
+  } catch (...) {
+    wrong = std::current_exception();
+  }
+  if (wrong) co_return failure_reply(wrong);
+
+  allow_any_time();  // now it is us who take our time, and what is being published cannot be cut
+  auto work = [this, &item]() noexcept -> std::pair<publish_result, std::exception_ptr> {
+    try {
+      return {check_and_publish(hub_, item), nullptr};
+    } catch (...) {
+      return {publish_result::already_there, std::current_exception()};
+    }
+  };
+  const auto [result, failure] = co_await on_writer(hub_, work);
+  if (failure) co_return failure_reply(failure);
+  try {
+    co_return hub_.addresses.published(result, order.id);
+  } catch (...) {
+    wrong = std::current_exception();
+  }
+  co_return failure_reply(wrong);
+}
+
+session::awaitable<void> session::serve_events(std::int64_t after) {
+  if (!hub_.add_stream(*this)) {
+    const reply answer = busy_reply("too many event streams are open: try again");
+    co_await refuse_rest(answer);
+    co_return;
+  }
+  struct membership {
+    session& stream;
+    ~membership() { stream.hub_.remove_stream(stream); }
+  } const member{*this};
+  phase_ = phase::streaming;
+  error_code ignored;
+  socket_.set_option(net::socket_base::send_buffer_size(stream_send_buffer_bytes), ignored);
+  watch_for_close();
+
+  reply opening;
+  opening.add("Content-Type", "text/event-stream");
+  opening.add("Cache-Control", "no-store");
+  opening.add("X-Accel-Buffering", "no");  // a proxy that collects output would hold the events back
+  // An id without data is no event, but the browser keeps it: a connection lost before the first photo misses nothing.
+  std::string text =
+      head_of(opening, std::nullopt, after_reply::close) + "retry: 2000\nid: " + std::to_string(after) + "\n\n";
+  while (!peer_gone_) {
+    const bool sent = co_await send_text(text);
+    if (!sent) co_return;
+    // Read from the store at the pace of this client; nothing is queued for it. Cleared before the look, so that a
+    // photo that comes after it wakes us again.
+    woken_ = false;
+    const auto photos = hub_.gallery.after(after, events_at_a_time);
+    if (!photos.empty()) {
+      text = events_of(photos);
+      after = photos.back().sequence;
+      continue;
+    }
+    allow_any_time();
+    wake_timer_.expires_after(hub_.limits.heartbeat);
+    if (!woken_) {
+      const auto [failure] = co_await wake_timer_.async_wait(awaited);
+      static_cast<void>(failure);  // cancelled: woken or cut, and the flags say which
+    }
+    text = woken_ ? "" : ":\n\n";
+  }
+}
+
+// Without a read nobody would notice that the client of a quiet stream has left. What it sends is of no interest.
+void session::watch_for_close() {
+  socket_.async_read_some(buffer_.prepare(1024), [self = shared_from_this()](error_code failure, std::size_t) {
+    if (failure) return self->cut();
+    self->watch_for_close();
+  });
+}
+
+session::awaitable<bool> session::send(const reply& answer, bool with_body, after_reply then) {
+  const bool bodiless = answer.status == 304;
+  const auto length = bodiless ? std::nullopt : std::optional(answer.body_bytes());
+  std::string text = head_of(answer, length, then);
+  const auto* small = std::get_if<std::string>(&answer.body);
+  if (with_body && !bodiless && small != nullptr) text += *small;
+  const bool sent = co_await send_text(text);
+  if (!sent || !with_body || bodiless) co_return sent;
+  if (const auto* lasting = std::get_if<std::string_view>(&answer.body)) {
+    const bool body_sent = co_await send_text(*lasting);
+    co_return body_sent;
+  }
+  if (const auto* slice = std::get_if<file_slice>(&answer.body)) {
+    const bool body_sent = co_await send_file(*slice);
+    co_return body_sent;
+  }
+  co_return true;
+}
+
+session::awaitable<bool> session::send_text(std::string_view text) {
+  while (!text.empty()) {
+    allow(hub_.limits.write_pause);
+    const auto [failure, bytes] = co_await socket_.async_write_some(net::buffer(text.substr(0, send_bytes)), awaited);
+    if (failure) co_return false;
+    text.remove_prefix(bytes);
+  }
+  co_return true;
+}
+
+session::awaitable<bool> session::send_file(const file_slice& slice) {
+  auto offset = static_cast<off_t>(slice.offset);
+  for (std::uint64_t left = slice.bytes; left > 0;) {
+    const ssize_t sent =
+        ::sendfile(socket_.native_handle(), slice.file.get(), &offset, std::min<std::uint64_t>(left, send_bytes));
+    if (sent > 0) {
+      left -= static_cast<std::uint64_t>(sent);
+      if (left > 0) co_await net::post(hub_.io, net::use_awaitable);
+    } else if (sent < 0 && errno == EAGAIN) {
+      allow(hub_.limits.write_pause);
+      const auto [failure] = co_await socket_.async_wait(net::ip::tcp::socket::wait_write, awaited);
+      if (failure) co_return false;
+    } else if (sent == 0 || errno != EINTR) {
+      co_return false;  // the client has gone, or the file has become shorter
+    }
+  }
+  co_return true;
+}
+
+session::awaitable<void> session::refuse_rest(const reply& answer, bool with_body) {
+  const bool sent = co_await send(answer, with_body, after_reply::close);
+  if (!sent) co_return;
+  // close() with unread input would make the kernel reset the connection, and the reply would be lost on its way.
+  error_code ignored;
+  socket_.shutdown(net::ip::tcp::socket::shutdown_send, ignored);
+  allow(goodbye);
+  const auto latest = deadline_;
+  buffer_.clear();
+  while (steady_clock::now() < latest) {
+    const auto room = buffer_.prepare(buffer_bytes);
+    const auto [failure, bytes] = co_await socket_.async_read_some(room, awaited);
+    if (failure) co_return;
+  }
+}
+
+}  // namespace penstock::gallery

@@ -1,0 +1,27 @@
+// command: `penstock photos`, without its command line, which apps/penstock parses.
+#pragma once
+
+#include <iosfwd>
+#include <string>
+
+#include <penstock/base/interrupts.hpp>
+
+#include "apps/photos/photo_line.hpp"
+
+namespace penstock::photos {
+
+struct command_options {
+  line_options line{};
+  std::string to = "./gallery";  // a directory, or http://host:port
+  std::string token_file;        // empty: the environment variable PENSTOCK_TOKEN, if it is set
+  std::string serve;             // "ADDR:PORT": show the gallery while it fills, and after; empty: do not
+  bool json = false;             // the final report on `out`, as JSON, instead of text
+  bool quiet = false;            // no progress; failures are still told
+};
+
+// Runs the line from the sources to the gallery. Progress and failures go to stderr, the report to `out`.
+// Returns 0: all done; 1: some photos failed, or the run did; 130: interrupted. Throws what says why it could not
+// start.
+int photos_command(command_options options, interrupts& signals, std::ostream& out);
+
+}  // namespace penstock::photos

@@ -1,0 +1,266 @@
+#include "apps/photos/photo_line.hpp"
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <set>
+#include <stdexcept>
+#include <thread>
+#include <utility>
+
+#include <unistd.h>
+
+#include <penstock/base/budget.hpp>
+#include <penstock/base/exception_text.hpp>
+#include <penstock/base/mutex.hpp>
+#include <penstock/penstock.hpp>
+
+#include "apps/gallery/client.hpp"
+
+namespace penstock::photos {
+namespace {
+
+using namespace std::chrono_literals;
+
+// The items of the line, each with its share of the memory.
+struct shot {
+  found_photo found;
+  friend std::string item_label(const shot& s) { return s.found.path.string(); }
+};
+struct downloaded {
+  std::filesystem::path path;
+  std::string id;
+  std::vector<std::byte> bytes;
+  budget::reservation memory;
+  friend std::string item_label(const downloaded& d) { return d.path.string(); }
+};
+struct resized {
+  std::filesystem::path path;
+  gallery::photo photo;
+  budget::reservation memory;
+  friend std::string item_label(const resized& r) { return r.path.string(); }
+};
+
+template <class Error>
+bool is(const std::exception_ptr& error) {
+  try {
+    std::rethrow_exception(error);
+  } catch (const Error&) {
+    return true;
+  } catch (...) {
+    return false;
+  }
+}
+
+std::uint64_t default_memory() {
+  const auto pages = static_cast<std::uint64_t>(std::max(0L, ::sysconf(_SC_PHYS_PAGES)));
+  const auto page = static_cast<std::uint64_t>(std::max(1L, ::sysconf(_SC_PAGESIZE)));
+  return std::clamp<std::uint64_t>(pages * page / 4, 256 << 20, 1 << 30);
+}
+
+std::string megabytes(std::uint64_t bytes) { return std::to_string((bytes + 999'999) / 1'000'000) + " MB"; }
+
+}  // namespace
+
+class photo_line::state {
+ public:
+  state(line_options options, gallery::target& target)
+      : options_(std::move(options)), target_(target), memory_(options_.memory_bytes), source_(options_.sources) {}
+
+  void start() {
+    line_.emplace(assemble());
+    // Only to tell how much is left; the line does not wait for it.
+    counter_ = std::jthread([this](const std::stop_token& stop) {
+      try {
+        photo_source ahead(options_.sources);
+        std::uint64_t n = 0;
+        while (!stop.stop_requested() && ahead.next()) ++n;
+        if (!stop.stop_requested()) total_ = n;
+      } catch (...) {
+        // A folder that went away: then there is no total to tell, and the line itself reports it.
+      }
+    });
+  }
+  [[nodiscard]] report snapshot() const { return line_->snapshot(); }
+  [[nodiscard]] std::optional<std::uint64_t> total() const {
+    const std::int64_t n = total_.load();
+    return n < 0 ? std::nullopt : std::optional<std::uint64_t>(static_cast<std::uint64_t>(n));
+  }
+  line_result wait();
+
+ private:
+  running_pipeline<void> assemble();
+  std::optional<downloaded> download(shot& s, const std::stop_token& stop);
+  resized resize(downloaded& d, const std::stop_token& stop);
+  void upload(resized& r);
+
+  void skip(const std::filesystem::path& path, const std::string& reason) {
+    mutex_lock lock(mutex_);
+    ++skipped_[reason];
+    if (listed_.size() < 1000) listed_.push_back({path, reason});
+  }
+
+  const line_options options_;
+  gallery::target& target_;
+  budget memory_;
+  photo_source source_;  // of the source's thread
+  std::jthread counter_;
+  std::atomic<std::int64_t> total_ = -1;
+  std::atomic<std::uint64_t> found_ = 0, published_ = 0, already_there_ = 0, twice_ = 0, renditions_ = 0,
+                             bytes_read_ = 0, bytes_published_ = 0;
+
+  mutex mutex_;                                             // guards what follows
+  std::set<std::string> seen_ PENSTOCK_GUARDED_BY(mutex_);  // ids of this run
+  std::map<std::string, std::uint64_t> skipped_ PENSTOCK_GUARDED_BY(mutex_);
+  std::vector<skipped_file> listed_ PENSTOCK_GUARDED_BY(mutex_);
+
+  std::optional<running_pipeline<void>> line_;  // last: its threads use what is above
+};
+
+running_pipeline<void> photo_line::state::assemble() {
+  const on_error policy = options_.fail_fast ? on_error::stop : on_error::skip;
+  stage_options downloading{.workers = options_.download_workers, .capacity = 4, .on_error = policy};
+  // A file that is still being copied to the card or folder gets a little time to be finished.
+  downloading.retry = {.attempts = 4, .backoff = 500ms, .retry_if = [](const std::exception_ptr& e) {
+                         return is<still_being_written>(e) || is<gallery::retryable_error>(e);
+                       }};
+  stage_options resizing{.workers = options_.resize_workers, .capacity = options_.resize_workers, .on_error = policy};
+  stage_options uploading{
+      .workers = options_.upload_workers, .capacity = 2 * options_.upload_workers, .on_error = policy};
+  uploading.retry = {.attempts = 6, .backoff = 500ms, .retry_if = [](const std::exception_ptr& e) {
+                       return is<gallery::retryable_error>(e);
+                     }};
+  run_options running{.stop = options_.stop, .drain = options_.drain, .keep_failures = 1000};
+  if (options_.on_failure)
+    running.on_failure = [tell = options_.on_failure](const failure& f) { tell(f.place.label, f.reason); };
+
+  auto photos = from([this]() -> std::optional<shot> {
+    auto found = source_.next();
+    if (!found) return std::nullopt;
+    ++found_;
+    return shot{*std::move(found)};
+  });
+  return std::move(photos)  //
+         | stage(
+               "download", [this](shot& s, std::stop_token stop) { return download(s, stop); },
+               std::move(downloading))  //
+         |
+         stage(
+             "resize", [this](downloaded& d, std::stop_token stop) { return resize(d, stop); }, std::move(resizing))  //
+         | sink(
+               "upload", [this](resized& r) { upload(r); }, std::move(uploading))  //
+         | penstock::start(std::move(running));
+}
+
+std::optional<downloaded> photo_line::state::download(shot& s, const std::stop_token& stop) {
+  try {
+    const image_info info = probe(s.found.path, options_.renditions);
+    const std::uint64_t need = s.found.bytes + info.peak_bytes;
+    if (need > memory_.limit())
+      throw bad_photo(std::to_string(info.width) + " × " + std::to_string(info.height) + " pixels need " +
+                      megabytes(need) + " of memory, and only " + megabytes(memory_.limit()) +
+                      " are allowed: raise --memory");
+    auto memory = memory_.acquire(need, stop);
+    if (!memory) throw cancelled();
+    auto bytes = read_whole(s.found);
+    bytes_read_ += bytes.size();
+    auto id = sha256(bytes);
+    if (target_.contains(id)) {
+      ++already_there_;
+      return std::nullopt;
+    }
+    // After the question to the gallery, which may fail and be asked again: an id is noted once.
+    {
+      mutex_lock lock(mutex_);
+      if (!seen_.insert(id).second) {
+        ++twice_;
+        return std::nullopt;
+      }
+    }
+    if (options_.dry_run) {
+      ++published_;
+      if (options_.on_would_publish) options_.on_would_publish(s.found.path.string());
+      return std::nullopt;
+    }
+    return downloaded{s.found.path, std::move(id), std::move(bytes), *std::move(memory)};
+  } catch (const not_a_photo& e) {
+    skip(s.found.path, e.what());
+    return std::nullopt;
+  } catch (const still_being_written&) {
+    // The next attempt is made at the file as it is by then.
+    try {
+      s.found = look(s.found.path);
+    } catch (...) {
+      // It may be gone, or no photo any more; the next attempt will say so.
+    }
+    throw;
+  }
+}
+
+resized photo_line::state::resize(downloaded& d, const std::stop_token& stop) {
+  rendition_set made = make_renditions(d.bytes, options_.renditions, stop);
+  std::uint64_t size = 0;
+  for (const auto& r : made.renditions) size += r.bytes.size();
+  d.bytes = {};
+  d.memory.shrink_to(size);
+  return {
+      std::move(d.path), {std::move(d.id), std::move(made.renditions), std::move(made.fields)}, std::move(d.memory)};
+}
+
+void photo_line::state::upload(resized& r) {
+  switch (target_.publish(r.photo)) {
+    case gallery::publish_result::published:
+      ++published_;
+      renditions_ += r.photo.renditions.size();
+      for (const auto& rendition : r.photo.renditions) bytes_published_ += rendition.bytes.size();
+      break;
+    case gallery::publish_result::already_there:
+      ++already_there_;
+      break;
+  }
+}
+
+line_result photo_line::state::wait() {
+  line_result result;
+  try {
+    result.report = line_->wait();
+  } catch (const run_error& e) {
+    result.report = std::move(e.report());
+    result.error = e.what();
+  }
+  counter_ = {};
+  result.found = found_;
+  result.published = published_;
+  result.already_there = already_there_;
+  result.twice = twice_;
+  result.renditions = renditions_;
+  result.bytes_read = bytes_read_;
+  result.bytes_published = bytes_published_;
+  result.peak_bytes = memory_.peak();
+  result.memory_bytes = memory_.limit();
+  for (const failure& f : result.report.failures) result.failures.push_back({f.place.label, f.place.stage, f.reason});
+  for (unfinished_item& u : result.report.unfinished) result.unfinished.push_back(u.place.label);
+  result.report.unfinished.clear();  // they hold memory of this line's budget
+  mutex_lock lock(mutex_);
+  result.skipped = source_.skipped();
+  result.listed = source_.listed();
+  for (const auto& [reason, count] : skipped_) result.skipped[reason] += count;
+  result.listed.insert(result.listed.end(), listed_.begin(), listed_.end());
+  return result;
+}
+
+photo_line::photo_line(line_options options, gallery::target& target) {
+  check(options.renditions);
+  if (options.sources.empty()) throw std::invalid_argument("no source: name files or folders with photos");
+  if (options.resize_workers == 0) options.resize_workers = std::max(1u, std::thread::hardware_concurrency());
+  if (options.memory_bytes == 0) options.memory_bytes = default_memory();
+  state_ = std::make_unique<state>(std::move(options), target);
+}
+
+photo_line::~photo_line() = default;
+void photo_line::start() { state_->start(); }
+report photo_line::snapshot() const { return state_->snapshot(); }
+std::optional<std::uint64_t> photo_line::total() const { return state_->total(); }
+line_result photo_line::wait() { return state_->wait(); }
+
+}  // namespace penstock::photos

@@ -1,0 +1,127 @@
+// budget: a limited resource that is lent in parts: bytes in flight, connections, licences.
+//
+//   penstock::budget memory(1 << 30);
+//   auto mine = memory.acquire(file_size, stop);       // waits until so much is free
+//   if (!mine) return;                                 // the stop came first
+//   ...
+//   mine->shrink_to(what_is_still_needed);             // the rest is free for others
+//
+// A bound on a whole pipeline, where a queue's capacity bounds one place: the reservation travels with the item and
+// ends with it. One who takes all it will need at once can never be part of a deadlock; one who comes back for more
+// can.
+//
+// THREADS  Every member at the same time. A reservation belongs to one thread at a time.
+// ORDER    First come, first served: a small request does not overtake a large one that waits.
+// ENDING   REQUIRES: the budget outlives its reservations.
+#pragma once
+
+#include <cassert>
+#include <cstdint>
+#include <deque>
+#include <optional>
+#include <stdexcept>
+#include <utility>
+
+#include <penstock/base/mutex.hpp>
+#include <penstock/base/wait_limit.hpp>
+
+namespace penstock {
+
+class budget {
+ public:
+  class reservation;
+
+  explicit budget(std::uint64_t limit) noexcept : limit_(limit) {}
+  budget(const budget&) = delete;
+  budget& operator=(const budget&) = delete;
+  ~budget() { assert(in_use() == 0 && "a budget was destroyed while a part of it was lent"); }
+
+  // Waits for its turn and for room. Nothing if the wait limit was reached first. Throws std::invalid_argument if
+  // amount > limit(): it would wait for ever.
+  [[nodiscard]] std::optional<reservation> acquire(std::uint64_t amount, const wait_limit& limit = {});
+
+  [[nodiscard]] std::uint64_t limit() const noexcept { return limit_; }
+  [[nodiscard]] std::uint64_t in_use() const {
+    mutex_lock lock(mutex_);
+    return in_use_;
+  }
+  [[nodiscard]] std::uint64_t peak() const {
+    mutex_lock lock(mutex_);
+    return peak_;
+  }
+
+ private:
+  void give_back(std::uint64_t amount) noexcept {
+    mutex_lock lock(mutex_);
+    in_use_ -= amount;
+    changed_.notify_all();  // all: only the first in line can go on, and a condition cannot choose it
+  }
+
+  const std::uint64_t limit_;  // constant after construction
+
+  mutable mutex mutex_;  // guards what follows
+  std::uint64_t in_use_ PENSTOCK_GUARDED_BY(mutex_) = 0;
+  std::uint64_t peak_ PENSTOCK_GUARDED_BY(mutex_) = 0;
+  std::deque<const void*> line_ PENSTOCK_GUARDED_BY(mutex_);  // who waits, first come first
+  condition changed_;
+};
+
+class [[nodiscard]] budget::reservation {
+ public:
+  reservation(reservation&& other) noexcept
+      : owner_(std::exchange(other.owner_, nullptr)), amount_(std::exchange(other.amount_, 0)) {}
+  reservation& operator=(reservation&& other) noexcept {
+    std::swap(owner_, other.owner_);
+    std::swap(amount_, other.amount_);
+    return *this;
+  }
+  ~reservation() { shrink_to(0); }
+
+  [[nodiscard]] std::uint64_t amount() const noexcept { return amount_; }
+  // Gives back what is above `amount`; does nothing if there is nothing above it.
+  void shrink_to(std::uint64_t amount) noexcept {
+    if (amount >= amount_) return;
+    owner_->give_back(amount_ - amount);
+    amount_ = amount;
+  }
+
+ private:
+  friend class budget;
+  reservation(budget& owner, std::uint64_t amount) noexcept : owner_(&owner), amount_(amount) {}
+  budget* owner_;
+  std::uint64_t amount_;
+};
+
+inline std::optional<budget::reservation> budget::acquire(std::uint64_t amount, const wait_limit& limit) {
+  if (amount > limit_) throw std::invalid_argument("penstock: more was asked of a budget than there is in all");
+  const std::stop_callback on_stop(limit.stop(), [this] {
+    mutex_lock lock(mutex_);
+    changed_.notify_all();
+  });
+  mutex_lock lock(mutex_);
+  line_.push_back(&on_stop);
+  bool granted = true;
+  while (line_.front() != &on_stop || amount > limit_ - in_use_) {
+    if (limit.reached()) {
+      granted = false;
+      break;
+    }
+    if (limit.has_deadline()) {
+      changed_.wait_until(lock, limit.deadline());
+    } else {
+      changed_.wait(lock);
+    }
+  }
+  for (auto it = line_.begin(); it != line_.end(); ++it) {
+    if (*it != &on_stop) continue;
+    line_.erase(it);
+    break;
+  }
+  changed_.notify_all();  // the next in line may find room, too
+  if (!granted) return std::nullopt;
+  in_use_ += amount;
+  if (in_use_ > peak_) peak_ = in_use_;
+  return reservation(*this, amount);
+}
+
+}  // namespace penstock
