@@ -45,8 +45,8 @@ class cancelled : public std::exception {
   [[nodiscard]] const char* what() const noexcept override { return "cancelled"; }
 };
 
-// Prepares the image libraries of the process: no threads of their own beyond need, no caches, and no decoders but those of the seven
-// kinds above. REQUIRES: one per process, made before and destroyed after every other use of this header.
+// Prepares the image libraries of the process: no threads of their own beyond need, no caches, and no readers of formats that
+// are dangerous to read from strangers (SVG, PDF, whatever ImageMagick knows). REQUIRES: one per process, made before and destroyed after every other use of this header.
 class image_library {
  public:
   image_library();

@@ -53,16 +53,6 @@ bool is_srgb_profile(cmsHPROFILE profile) {
   return true;
 }
 
-cmsColorSpaceSignature space_of(pixel_colors colors) {
-  switch (colors) {
-    case pixel_colors::rgb: return cmsSigRgbData;
-    case pixel_colors::grey: return cmsSigGrayData;
-    case pixel_colors::cmyk:
-    case pixel_colors::cmyk_inverted: return cmsSigCmykData;
-  }
-  return cmsSigRgbData;
-}
-
 // How lcms is to read four bytes of a raster.
 cmsUInt32Number format_of(pixel_colors colors) {
   switch (colors) {
@@ -74,13 +64,7 @@ cmsUInt32Number format_of(pixel_colors colors) {
   return TYPE_RGBA_8;
 }
 
-// The profile if it fits the pixels, else none.
-profile_handle fitting(std::span<const std::byte> bytes, cmsColorSpaceSignature space) {
-  profile_handle profile = open(bytes);
-  if (profile && cmsGetColorSpace(profile.get()) != space) profile.reset();
-  return profile;
-}
-
+// None if the profile is for other colors than the format.
 cmsHTRANSFORM to_srgb(cmsHPROFILE from, cmsUInt32Number format) {
   const profile_handle srgb(cmsCreate_sRGBProfile());
   // Relative colorimetric with black point compensation: what browsers and editors do, so the photo looks like it did there.
@@ -97,11 +81,11 @@ bool is_srgb(std::span<const std::byte> bytes) {
 }
 
 std::unique_ptr<color_change> color_change::of(std::span<const std::byte> bytes, pixel_colors colors, std::span<const std::byte> fallback_cmyk) {
-  const profile_handle profile = fitting(bytes, space_of(colors));
+  const profile_handle profile = open(bytes);
   if (profile && is_srgb_profile(profile.get())) return nullptr;
   cmsHTRANSFORM transform = profile ? to_srgb(profile.get(), format_of(colors)) : nullptr;
-  if (transform == nullptr && space_of(colors) == cmsSigCmykData) {
-    const profile_handle fallback = fitting(fallback_cmyk, cmsSigCmykData);
+  if (transform == nullptr && (colors == pixel_colors::cmyk || colors == pixel_colors::cmyk_inverted)) {
+    const profile_handle fallback = open(fallback_cmyk);
     if (fallback) transform = to_srgb(fallback.get(), format_of(colors));
   }
   return transform == nullptr ? nullptr : std::unique_ptr<color_change>(new color_change(transform));

@@ -86,16 +86,13 @@ VImage opaque(const VImage& image) {
 // Eight-bit RGB keeps its profile for later, when fewer pixels are left to change; all else is brought to sRGB here, at full precision.
 VImage to_eight_bit_rgb(const VImage& image, bool has_icc) {
   if (is_plain_rgb(image)) return image;
-  const bool cmyk = image.interpretation() == VIPS_INTERPRETATION_CMYK;
-  if (has_icc || cmyk) {
-    auto* options = VImage::option()
-                        ->set("embedded", true)
-                        ->set("intent", VIPS_INTENT_RELATIVE)
-                        ->set("black_point_compensation", true)
-                        ->set("depth", 8);
-    if (cmyk) options->set("input_profile", "cmyk");  // for those without one
-    try {
-      return image.icc_transform("srgb", options);
+  if (has_icc || image.interpretation() == VIPS_INTERPRETATION_CMYK) {
+    try {  // CMYK without a profile gets libvips' own
+      return image.icc_transform("srgb", VImage::option()
+                                             ->set("embedded", true)
+                                             ->set("intent", VIPS_INTENT_RELATIVE)
+                                             ->set("black_point_compensation", true)
+                                             ->set("depth", 8));
     } catch (const vips::VError&) {
       vips_error_clear();  // a profile that does not fit counts as none
     }

@@ -57,6 +57,13 @@ TEST(gallery_server_limits, the_token_is_asked_for_before_the_body) {
   }
 }
 
+TEST(gallery_server_limits, a_client_that_sends_all_before_it_reads_gets_the_refusal_too) {
+  const serving there;
+  auto connection = there.connect();
+  EXPECT_TRUE(connection.send(put(photo_of(1, 10'000'000), "wrong"))) << "reset while it was sending";
+  EXPECT_EQ(connection.read_reply().status, 401);
+}
+
 TEST(gallery_server_limits, a_client_that_asks_whether_to_continue_is_told) {
   const serving there;
   auto connection = there.connect();
