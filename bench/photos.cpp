@@ -1,8 +1,7 @@
-// How much processor time does it take to make the renditions of a photo? One of the rivals that bench/photos.py runs in turn.
+// How much processor time does it take to make the renditions of a photo? One of the rivals that bench/photos.py runs
+// in turn.
 //
 //   bench_photos WORKERS SIZES FORMAT PHOTO...       SIZES as in 2048,320; prints one line of JSON
-#include <sys/resource.h>
-
 #include <atomic>
 #include <charconv>
 #include <chrono>
@@ -13,6 +12,8 @@
 #include <string_view>
 #include <thread>
 #include <vector>
+
+#include <sys/resource.h>
 
 #include "apps/photos/image.hpp"
 #include "apps/photos/source.hpp"
@@ -73,7 +74,7 @@ int main(int argc, char** argv) {
   rusage used{};
   getrusage(RUSAGE_SELF, &used);
   std::cout << "{\"photos\": " << arguments.size() - 3 << ", \"seconds\": " << wall
-            << ", \"cpu_seconds\": " << seconds(used.ru_utime) + seconds(used.ru_stime) << ", \"peak_rss_kib\": " << used.ru_maxrss
-            << ", \"published_bytes\": " << published << "}\n";
+            << ", \"cpu_seconds\": " << seconds(used.ru_utime) + seconds(used.ru_stime)
+            << ", \"peak_rss_kib\": " << used.ru_maxrss << ", \"published_bytes\": " << published << "}\n";
   return failed ? 1 : 0;
 }

@@ -1,9 +1,5 @@
 #include "apps/photos/image.hpp"
 
-#include <fcntl.h>
-#include <unistd.h>
-#include <vips/vips8>
-
 #include <algorithm>
 #include <array>
 #include <cerrno>
@@ -12,6 +8,10 @@
 #include <string_view>
 #include <system_error>
 #include <utility>
+
+#include <fcntl.h>
+#include <unistd.h>
+#include <vips/vips8>
 
 #include <penstock/base/unique_fd.hpp>
 
@@ -48,7 +48,8 @@ extent within(extent whole, int longest) {
   return {scaled(whole.width), scaled(whole.height)};
 }
 
-// What is to be made, largest first. Renditions are told apart by their width: of several with the same one only the largest is of use.
+// What is to be made, largest first. Renditions are told apart by their width: of several with the same one only the
+// largest is of use.
 std::vector<extent> targets(extent whole, std::vector<int> sizes) {
   std::ranges::sort(sizes, std::greater());
   std::vector<extent> wanted;
@@ -63,7 +64,8 @@ void refuse_if_too_large(extent size, const rendition_options& options) {
   const auto pixels = static_cast<std::uint64_t>(size.width) * static_cast<std::uint64_t>(size.height);
   const std::string what = std::to_string(size.width) + " × " + std::to_string(size.height) + " pixels";
   if (pixels > options.max_pixels) {
-    throw bad_photo("too large: " + what + "; the limit is " + std::to_string(options.max_pixels) + " pixels (raise it to publish this photo)");
+    throw bad_photo("too large: " + what + "; the limit is " + std::to_string(options.max_pixels) +
+                    " pixels (raise it to publish this photo)");
   }
   if (std::max(size.width, size.height) > longest_side) {
     throw bad_photo("too large: " + what + "; no side may be longer than " + std::to_string(longest_side));
@@ -80,18 +82,24 @@ int decoder_factor(extent stored, extent wanted) {
 std::vector<std::byte> encode(const raster& picture, const rendition_options& options, const std::stop_token& stop) {
   const auto quality = [&](int usual) { return options.quality == 0 ? usual : options.quality; };
   switch (options.format) {
-    case rendition_format::jpeg: return jpeg_bytes(picture, quality(82));
-    case rendition_format::webp: return webp_bytes(picture, quality(80), stop);
-    case rendition_format::avif: return avif_bytes(picture, quality(55));
+    case rendition_format::jpeg:
+      return jpeg_bytes(picture, quality(82));
+    case rendition_format::webp:
+      return webp_bytes(picture, quality(80), stop);
+    case rendition_format::avif:
+      return avif_bytes(picture, quality(55));
   }
   return {};
 }
 
 const char* media_type(rendition_format format) {
   switch (format) {
-    case rendition_format::jpeg: return "image/jpeg";
-    case rendition_format::webp: return "image/webp";
-    case rendition_format::avif: return "image/avif";
+    case rendition_format::jpeg:
+      return "image/jpeg";
+    case rendition_format::webp:
+      return "image/webp";
+    case rendition_format::avif:
+      return "image/avif";
   }
   return "";
 }
@@ -99,9 +107,12 @@ const char* media_type(rendition_format format) {
 // Working memory of the encoder, per pixel of the largest rendition; measured (image_test.cpp), rounded up.
 std::size_t encoder_bytes_per_pixel(rendition_format format) {
   switch (format) {
-    case rendition_format::jpeg: return 3;
-    case rendition_format::webp: return 8;
-    case rendition_format::avif: return 40;
+    case rendition_format::jpeg:
+      return 3;
+    case rendition_format::webp:
+      return 8;
+    case rendition_format::avif:
+      return 40;
   }
   return 0;
 }
@@ -109,13 +120,17 @@ std::size_t encoder_bytes_per_pixel(rendition_format format) {
 // Upper bound of what make_renditions() takes. `decoded` is the size that leaves the decoder, `decoder` what it holds.
 std::size_t peak_bytes(extent decoded, extent largest, std::size_t decoder, const rendition_options& options) {
   const auto width = static_cast<std::size_t>(decoded.width);
-  const std::size_t factor = static_cast<std::size_t>(std::max(decoded.height / std::max(largest.height, 1), decoded.width / std::max(largest.width, 1))) + 1;
-  const std::size_t kept_rows = 6 * factor + 8;                  // the reducer's
-  const std::size_t decoder_rows = 256;                         // strips, rows of coefficients, colour buffers
+  const std::size_t factor = static_cast<std::size_t>(std::max(decoded.height / std::max(largest.height, 1),
+                                                               decoded.width / std::max(largest.width, 1))) +
+                             1;
+  const std::size_t kept_rows = 6 * factor + 8;  // the reducer's
+  const std::size_t decoder_rows = 256;          // strips, rows of coefficients, colour buffers
   const std::size_t pixels = static_cast<std::size_t>(largest.width) * static_cast<std::size_t>(largest.height);
-  const std::size_t rasters = 2 * raster::pixel_bytes * pixels;  // before and after turning, or one and the next smaller
-  constexpr std::size_t fixed = 4U << 20U;                      // tables, profiles, the libraries' own
-  return fixed + decoder + width * raster::pixel_bytes * (kept_rows + decoder_rows) + rasters + encoder_bytes_per_pixel(options.format) * pixels;
+  const std::size_t rasters =
+      2 * raster::pixel_bytes * pixels;     // before and after turning, or one and the next smaller
+  constexpr std::size_t fixed = 4U << 20U;  // tables, profiles, the libraries' own
+  return fixed + decoder + width * raster::pixel_bytes * (kept_rows + decoder_rows) + rasters +
+         encoder_bytes_per_pixel(options.format) * pixels;
 }
 
 // A photo whose header has been read, of whichever kind.
@@ -141,7 +156,10 @@ struct opened {
     }
   }
 
-  opened(const std::filesystem::path& file, photo_kind what) : kind(what), other(std::make_unique<vips_source>(file, what)) { take_header(); }
+  opened(const std::filesystem::path& file, photo_kind what)
+      : kind(what), other(std::make_unique<vips_source>(file, what)) {
+    take_header();
+  }
 
   void take_header() {
     stored = other->header().size;
@@ -156,7 +174,9 @@ struct opened {
     return upright(targets(size(), options.sizes).front(), orientation);
   }
 
-  [[nodiscard]] int factor(const rendition_options& options) const { return jpeg ? decoder_factor(stored, first_target(options)) : 1; }
+  [[nodiscard]] int factor(const rendition_options& options) const {
+    return jpeg ? decoder_factor(stored, first_target(options)) : 1;
+  }
 
   [[nodiscard]] image_info info(const rendition_options& options) const {
     const extent decoded = jpeg ? jpeg->reduced_by(factor(options)) : stored;
@@ -225,13 +245,16 @@ std::vector<std::byte> beginning(const std::filesystem::path& file, std::size_t 
 }  // namespace
 
 image_library::image_library() {
-  // libvips warns on standard error of much that does not matter to who runs the tool; what matters comes as an exception.
-  g_log_set_handler("VIPS", static_cast<GLogLevelFlags>(G_LOG_LEVEL_WARNING | G_LOG_LEVEL_INFO | G_LOG_LEVEL_DEBUG),
-                    [](const gchar*, GLogLevelFlags, const gchar*, gpointer) {}, nullptr);
+  // libvips warns on standard error of much that does not matter to who runs the tool; what matters comes as an
+  // exception.
+  g_log_set_handler(
+      "VIPS", static_cast<GLogLevelFlags>(G_LOG_LEVEL_WARNING | G_LOG_LEVEL_INFO | G_LOG_LEVEL_DEBUG),
+      [](const gchar*, GLogLevelFlags, const gchar*, gpointer) {}, nullptr);
   if (VIPS_INIT("penstock") != 0) throw std::runtime_error(std::string("libvips cannot start: ") + vips_error_buffer());
   // No reader that libvips' authors would not put before a stranger's file: SVG, PDF, ImageMagick and a dozen more.
   vips_block_untrusted_set(TRUE);
-  // The pipeline's workers are the parallelism. One operation is never asked for twice, so a cache would only hold memory.
+  // The pipeline's workers are the parallelism. One operation is never asked for twice, so a cache would only hold
+  // memory.
   vips_concurrency_set(1);
   vips_cache_set_max(0);
   vips_cache_set_max_mem(0);
@@ -243,14 +266,16 @@ image_library::~image_library() { vips_shutdown(); }
 void check(const rendition_options& options) {
   if (options.sizes.empty()) throw std::invalid_argument("no sizes: name at least one, such as 2048");
   for (const int size : options.sizes) {
-    if (size < 16 || size > 16384) throw std::invalid_argument("size " + std::to_string(size) + " is not between 16 and 16384 pixels");
+    if (size < 16 || size > 16384)
+      throw std::invalid_argument("size " + std::to_string(size) + " is not between 16 and 16384 pixels");
   }
   if (options.quality < 0 || options.quality > 100) {
     throw std::invalid_argument("quality " + std::to_string(options.quality) + " is not between 1 and 100");
   }
   for (const std::string& name : options.keep) {
     if (std::ranges::find(fields_on_offer, name) == fields_on_offer.end()) {
-      throw std::invalid_argument("cannot keep '" + name + "': choose among copyright, artist, description, date, camera, lens");
+      throw std::invalid_argument("cannot keep '" + name +
+                                  "': choose among copyright, artist, description, date, camera, lens");
     }
   }
 }
@@ -264,7 +289,8 @@ image_info probe(std::span<const std::byte> bytes, const rendition_options& opti
 
 image_info probe(const std::filesystem::path& file, const rendition_options& options) {
   check(options);
-  // A JPEG's header is seldom longer: EXIF with its thumbnail 64 KB, a profile. Where it is, the whole file is looked at.
+  // A JPEG's header is seldom longer: EXIF with its thumbnail 64 KB, a profile. Where it is, the whole file is looked
+  // at.
   constexpr std::size_t usual_header = 256U << 10U;
   std::vector<std::byte> bytes = beginning(file, usual_header);
   const photo_kind kind = kind_of(bytes);
@@ -282,7 +308,8 @@ image_info probe(const std::filesystem::path& file, const rendition_options& opt
   return photo.info(options);
 }
 
-rendition_set make_renditions(std::span<const std::byte> bytes, const rendition_options& options, const std::stop_token& stop) {
+rendition_set make_renditions(std::span<const std::byte> bytes, const rendition_options& options,
+                              const std::stop_token& stop) {
   check(options);
   stop_point(stop);
   opened photo(bytes, kind_of(bytes));

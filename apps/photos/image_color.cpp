@@ -1,10 +1,10 @@
 #include "apps/photos/image_color.hpp"
 
-#include <lcms2.h>
-
 #include <array>
 #include <cmath>
 #include <type_traits>
+
+#include <lcms2.h>
 
 namespace penstock::photos {
 namespace {
@@ -26,11 +26,13 @@ profile_handle open(std::span<const std::byte> bytes) {
 double srgb_curve(double x) { return x <= 0.04045 ? x / 12.92 : std::pow((x + 0.055) / 1.055, 2.4); }
 
 // sRGB's primaries as every profile must hold them: adapted to D50.
-constexpr std::array<std::array<double, 3>, 3> srgb_primaries{{{0.4361, 0.2225, 0.0139}, {0.3851, 0.7169, 0.0971}, {0.1431, 0.0606, 0.7141}}};
+constexpr std::array<std::array<double, 3>, 3> srgb_primaries{
+    {{0.4361, 0.2225, 0.0139}, {0.3851, 0.7169, 0.0971}, {0.1431, 0.0606, 0.7141}}};
 constexpr std::array primaries{cmsSigRedColorantTag, cmsSigGreenColorantTag, cmsSigBlueColorantTag};
 constexpr std::array curves{cmsSigRedTRCTag, cmsSigGreenTRCTag, cmsSigBlueTRCTag};
 
-// Half a step of 8 bits in the middle tones; rounding in the many published sRGB profiles is an order smaller, Display P3 (0.515 for red) fifty times larger.
+// Half a step of 8 bits in the middle tones; rounding in the many published sRGB profiles is an order smaller, Display
+// P3 (0.515 for red) fifty times larger.
 constexpr double primary_tolerance = 0.002;
 constexpr double curve_tolerance = 0.004;
 
@@ -41,7 +43,8 @@ bool is_srgb_profile(cmsHPROFILE profile) {
     const auto* curve = static_cast<const cmsToneCurve*>(cmsReadTag(profile, curves[i]));
     if (colorant == nullptr || curve == nullptr) return false;
     const auto& wanted = srgb_primaries[i];
-    if (std::abs(colorant->X - wanted[0]) > primary_tolerance || std::abs(colorant->Y - wanted[1]) > primary_tolerance ||
+    if (std::abs(colorant->X - wanted[0]) > primary_tolerance ||
+        std::abs(colorant->Y - wanted[1]) > primary_tolerance ||
         std::abs(colorant->Z - wanted[2]) > primary_tolerance) {
       return false;
     }
@@ -56,10 +59,14 @@ bool is_srgb_profile(cmsHPROFILE profile) {
 // How lcms is to read four bytes of a raster.
 cmsUInt32Number format_of(pixel_colors colors) {
   switch (colors) {
-    case pixel_colors::rgb: return TYPE_RGBA_8;
-    case pixel_colors::grey: return COLORSPACE_SH(PT_GRAY) | CHANNELS_SH(1) | EXTRA_SH(3) | BYTES_SH(1);
-    case pixel_colors::cmyk: return TYPE_CMYK_8;
-    case pixel_colors::cmyk_inverted: return TYPE_CMYK_8_REV;
+    case pixel_colors::rgb:
+      return TYPE_RGBA_8;
+    case pixel_colors::grey:
+      return COLORSPACE_SH(PT_GRAY) | CHANNELS_SH(1) | EXTRA_SH(3) | BYTES_SH(1);
+    case pixel_colors::cmyk:
+      return TYPE_CMYK_8;
+    case pixel_colors::cmyk_inverted:
+      return TYPE_CMYK_8_REV;
   }
   return TYPE_RGBA_8;
 }
@@ -67,8 +74,8 @@ cmsUInt32Number format_of(pixel_colors colors) {
 // None if the profile is for other colors than the format.
 cmsHTRANSFORM to_srgb(cmsHPROFILE from, cmsUInt32Number format) {
   const profile_handle srgb(cmsCreate_sRGBProfile());
-  // Relative colorimetric with black point compensation: what browsers and editors do, so the photo looks like it did there.
-  // No cache: it is one pixel wide, and photos seldom repeat a pixel.
+  // Relative colorimetric with black point compensation: what browsers and editors do, so the photo looks like it did
+  // there. No cache: it is one pixel wide, and photos seldom repeat a pixel.
   return cmsCreateTransform(from, format, srgb.get(), TYPE_RGBA_8, INTENT_RELATIVE_COLORIMETRIC,
                             cmsFLAGS_BLACKPOINTCOMPENSATION | cmsFLAGS_NOCACHE);
 }
@@ -80,7 +87,8 @@ bool is_srgb(std::span<const std::byte> bytes) {
   return profile && is_srgb_profile(profile.get());
 }
 
-std::unique_ptr<color_change> color_change::of(std::span<const std::byte> bytes, pixel_colors colors, std::span<const std::byte> fallback_cmyk) {
+std::unique_ptr<color_change> color_change::of(std::span<const std::byte> bytes, pixel_colors colors,
+                                               std::span<const std::byte> fallback_cmyk) {
   const profile_handle profile = open(bytes);
   if (profile && is_srgb_profile(profile.get())) return nullptr;
   cmsHTRANSFORM transform = profile ? to_srgb(profile.get(), format_of(colors)) : nullptr;

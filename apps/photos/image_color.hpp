@@ -1,9 +1,12 @@
-// color_change: from the colours a photo was written in to sRGB, the one space that every browser shows right without a profile.
+// color_change: from the colours a photo was written in to sRGB, the one space that every browser shows right without a
+// profile.
 //
-//   if (auto change = color_change::of(icc_profile, pixel_colors::rgb)) change->apply(picture);   // none: it is sRGB already
+//   if (auto change = color_change::of(icc_profile, pixel_colors::rgb)) change->apply(picture);   // none: it is sRGB
+//   already
 //
-// Works on the reduced raster, not on the original: the result differs by less than rounding does, for a quarter of the pixels or fewer.
-// On lcms directly rather than vips_icc_transform(): that goes by way of 16-bit Lab, three times the cost (bench/photos.py).
+// Works on the reduced raster, not on the original: the result differs by less than rounding does, for a quarter of the
+// pixels or fewer. On lcms directly rather than vips_icc_transform(): that goes by way of 16-bit Lab, three times the
+// cost (bench/photos.py).
 //
 // THREADS  One object is for one thread.
 #pragma once
@@ -21,9 +24,11 @@ enum class pixel_colors { rgb, grey, cmyk, cmyk_inverted };
 
 class color_change {
  public:
-  // Returns the change to sRGB, or none when the colours are sRGB as they stand. A profile that is damaged or meant for other
-  // colours (CMYK for RGB pixels, say) is taken for absent, as browsers do; without one RGB and grey are sRGB, and `fallback_cmyk` stands in for CMYK.
-  static std::unique_ptr<color_change> of(std::span<const std::byte> profile, pixel_colors colors, std::span<const std::byte> fallback_cmyk = {});
+  // Returns the change to sRGB, or none when the colours are sRGB as they stand. A profile that is damaged or meant for
+  // other colours (CMYK for RGB pixels, say) is taken for absent, as browsers do; without one RGB and grey are sRGB,
+  // and `fallback_cmyk` stands in for CMYK.
+  static std::unique_ptr<color_change> of(std::span<const std::byte> profile, pixel_colors colors,
+                                          std::span<const std::byte> fallback_cmyk = {});
   // From Adobe RGB (1998), which cameras name in EXIF and do not embed.
   static std::unique_ptr<color_change> of_adobe_rgb();
 
@@ -38,8 +43,9 @@ class color_change {
   void* transform_;  // cmsHTRANSFORM
 };
 
-// True iff pixels with this profile may be shown as sRGB: no transform could change them visibly. Decided by what the profile does
-// (primaries, white, curves), not by its name: dozens of profiles are called sRGB, and some others are too.
+// True iff pixels with this profile may be shown as sRGB: no transform could change them visibly. Decided by what the
+// profile does (primaries, white, curves), not by its name: dozens of profiles are called sRGB, and some others are
+// too.
 [[nodiscard]] bool is_srgb(std::span<const std::byte> profile);
 
 }  // namespace penstock::photos

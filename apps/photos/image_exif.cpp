@@ -89,7 +89,10 @@ std::size_t utf8_sequence(std::string_view text) {
   const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
   const unsigned char lead = byte(0);
   if (lead < 0x80) return 1;
-  const std::size_t size = lead >= 0xc2 && lead <= 0xdf ? 2 : lead >= 0xe0 && lead <= 0xef ? 3 : lead >= 0xf0 && lead <= 0xf4 ? 4 : 0;
+  const std::size_t size = lead >= 0xc2 && lead <= 0xdf   ? 2
+                           : lead >= 0xe0 && lead <= 0xef ? 3
+                           : lead >= 0xf0 && lead <= 0xf4 ? 4
+                                                          : 0;
   if (size == 0 || text.size() < size) return 0;
   for (std::size_t i = 1; i < size; ++i) {
     if ((byte(i) & 0xc0U) != 0x80) return 0;
@@ -100,8 +103,8 @@ std::size_t utf8_sequence(std::string_view text) {
   return size;
 }
 
-// EXIF says ASCII; cameras and programs write UTF-8 and Latin-1. A byte that is no UTF-8 is taken for Latin-1; control characters become spaces;
-// the padding that cameras write around names goes.
+// EXIF says ASCII; cameras and programs write UTF-8 and Latin-1. A byte that is no UTF-8 is taken for Latin-1; control
+// characters become spaces; the padding that cameras write around names goes.
 std::string tidy(std::string_view raw) {
   std::string out;
   while (!raw.empty()) {
@@ -122,8 +125,8 @@ std::string tidy(std::string_view raw) {
   return out.substr(first, out.find_last_not_of(' ') - first + 1);
 }
 
-// "2024:05:17 08:09:10" and perhaps "+02:00" → "2024-05-17T08:09:10+02:00". Anything else is no date: cameras write "0000:00:00 00:00:00"
-// and blanks when their clock was never set.
+// "2024:05:17 08:09:10" and perhaps "+02:00" → "2024-05-17T08:09:10+02:00". Anything else is no date: cameras write
+// "0000:00:00 00:00:00" and blanks when their clock was never set.
 std::string iso_date(std::string_view date, std::string_view offset) {
   constexpr std::string_view shape = "dddd:dd:dd dd:dd:dd";
   constexpr std::string_view offset_shape = "+dd:dd";

@@ -1,9 +1,11 @@
-// exif: the few things of a photo's EXIF that matter here: which way is up, which colours are meant, and what the owner may want to publish.
+// exif: the few things of a photo's EXIF that matter here: which way is up, which colours are meant, and what the owner
+// may want to publish.
 //
 //   const exif_facts facts = read_exif(block);       // block: a TIFF structure, with or without "Exif\0\0" before it
 //
-// Read directly and not by libexif: parsing every maker note of a phone costs more than resizing its thumbnail, and of all code
-// that reads photos the EXIF parsers have been broken most often. This one follows four known directories, reads eleven tags, checks every offset.
+// Read directly and not by libexif: parsing every maker note of a phone costs more than resizing its thumbnail, and of
+// all code that reads photos the EXIF parsers have been broken most often. This one follows four known directories,
+// reads eleven tags, checks every offset.
 //
 // THREADS  Any. Damaged EXIF is no error: what cannot be read is absent.
 #pragma once
@@ -16,9 +18,10 @@
 namespace penstock::photos {
 
 struct exif_facts {
-  int orientation = 1;  // 1 to 8 as in EXIF
+  int orientation = 1;     // 1 to 8 as in EXIF
   bool adobe_rgb = false;  // cameras mark Adobe RGB here and embed no profile
-  // Subset of: copyright, artist, description, date (ISO 8601, as far as known), camera, lens. UTF-8, without control characters.
+  // Subset of: copyright, artist, description, date (ISO 8601, as far as known), camera, lens. UTF-8, without control
+  // characters.
   std::map<std::string, std::string> fields;
 };
 

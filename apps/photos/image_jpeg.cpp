@@ -18,8 +18,9 @@
 namespace penstock::photos {
 namespace {
 
-// libjpeg reports errors through a call that must not return. It jumps, because an exception may not pass through C code that was
-// compiled without unwind tables. Whoever calls setjmp() on it therefore has no object with a destructor between there and the jump.
+// libjpeg reports errors through a call that must not return. It jumps, because an exception may not pass through C
+// code that was compiled without unwind tables. Whoever calls setjmp() on it therefore has no object with a destructor
+// between there and the jump.
 struct error_exit {
   jpeg_error_mgr base;  // first: libjpeg sees only this part
   std::jmp_buf jump;
@@ -35,19 +36,21 @@ error_exit& errors_of(j_common_ptr codec) { return *reinterpret_cast<error_exit*
   std::longjmp(errors.jump, 1);
 }
 
-// True for a warning about something that leaves every pixel as it was meant. Everything else means missing or wrong pixels.
+// True for a warning about something that leaves every pixel as it was meant. Everything else means missing or wrong
+// pixels.
 bool harmless(const jpeg_decompress_struct& decoder) {
   const jpeg_error_mgr& error = *decoder.err;
   switch (error.msg_code) {
     case JWRN_JFIF_MAJOR:
     case JWRN_ADOBE_XFORM:
     case JWRN_BOGUS_ICC:
-    case JWRN_NOT_SEQUENTIAL: return true;
+    case JWRN_NOT_SEQUENTIAL:
+      return true;
     case JWRN_EXTRANEOUS_DATA: {
       // Between header segments: cameras that count a segment's length wrongly by a few bytes.
       if (decoder.output_width == 0) return true;
-      // After the last pixels: cameras that pad their files to whole sectors. Many different bytes are the rest of a picture whose beginning was
-      // misread.
+      // After the last pixels: cameras that pad their files to whole sectors. Many different bytes are the rest of a
+      // picture whose beginning was misread.
       constexpr int a_few = 16;
       const int count = error.msg_parm.i[0];
       const bool at_end = error.msg_parm.i[1] == JPEG_EOI;
@@ -56,7 +59,8 @@ bool harmless(const jpeg_decompress_struct& decoder) {
       const JOCTET* end = decoder.src->next_input_byte;
       return std::all_of(end - count, end, [&](JOCTET byte) { return byte == end[-1]; });
     }
-    default: return false;
+    default:
+      return false;
   }
 }
 
@@ -167,13 +171,15 @@ jpeg_source::jpeg_source(std::span<const std::byte> bytes) : decoder_(std::make_
       d.header.colors = d.jpeg.saw_Adobe_marker != 0 ? pixel_colors::cmyk_inverted : pixel_colors::cmyk;
       d.jpeg.out_color_space = JCS_CMYK;
       break;
-    default: throw bad_photo("its colors are of no known kind");
+    default:
+      throw bad_photo("its colors are of no known kind");
   }
   d.header.size = {static_cast<int>(d.jpeg.image_width), static_cast<int>(d.jpeg.image_height)};
   if (jpeg_has_multiple_scans(&d.jpeg) != 0) {
     for (int i = 0; i < d.jpeg.num_components; ++i) {
       const jpeg_component_info& part = d.jpeg.comp_info[i];
-      d.header.coefficient_bytes += std::size_t{part.width_in_blocks + 8} * (part.height_in_blocks + 8) * sizeof(JBLOCK);
+      d.header.coefficient_bytes +=
+          std::size_t{part.width_in_blocks + 8} * (part.height_in_blocks + 8) * sizeof(JBLOCK);
     }
   }
   for (jpeg_saved_marker_ptr marker = d.jpeg.marker_list; marker != nullptr; marker = marker->next) {

@@ -6,12 +6,13 @@
 //   raster picture = small.take();
 //   ... = jpeg_bytes(picture, 82);
 //
-// Directly because JPEG is nearly all there is in a photo stream, and the decoded rows then go from the decoder into the reducer
-// while they are in the cache: half the processor time of libvips here (bench/photos.py). The decoder can also leave out detail at once (1/2, 1/4,
-// 1/8, in vector code); its other fractions, such as 5/8, are plain code and slower than decoding everything.
+// Directly because JPEG is nearly all there is in a photo stream, and the decoded rows then go from the decoder into
+// the reducer while they are in the cache: half the processor time of libvips here (bench/photos.py). The decoder can
+// also leave out detail at once (1/2, 1/4, 1/8, in vector code); its other fractions, such as 5/8, are plain code and
+// slower than decoding everything.
 //
-// ERRORS   bad_photo for what is damaged or ends too early, also where libjpeg only warns and paints the rest grey. Warnings that good photos of real
-//          cameras cause are no errors: see harmless() in the source.
+// ERRORS   bad_photo for what is damaged or ends too early, also where libjpeg only warns and paints the rest grey.
+//          Warnings that good photos of real cameras cause are no errors: see harmless() in the source.
 // THREADS  One object is for one thread.
 // MEMORY   A few rows; for progressive JPEG also all coefficients: header().coefficient_bytes.
 #pragma once
@@ -29,11 +30,11 @@
 namespace penstock::photos {
 
 struct jpeg_header {
-  extent size;                          // as stored, before any turning
+  extent size;                              // as stored, before any turning
   pixel_colors colors = pixel_colors::rgb;  // what read() delivers
-  std::size_t coefficient_bytes = 0;    // 0 for baseline
-  std::vector<std::byte> icc;           // empty for none
-  std::vector<std::byte> exif;          // empty for none
+  std::size_t coefficient_bytes = 0;        // 0 for baseline
+  std::vector<std::byte> icc;               // empty for none
+  std::vector<std::byte> exif;              // empty for none
 };
 
 class jpeg_source {
@@ -49,8 +50,8 @@ class jpeg_source {
   // The size of what read(factor) delivers. REQUIRES: factor is 1, 2, 4 or 8.
   [[nodiscard]] extent reduced_by(int factor) const noexcept;
 
-  // Decodes into `out`, whose source size is reduced_by(factor). Once per object. `smooth_colors` interpolates the colours of 4:2:0, which is
-  // lost work when the picture is made much smaller afterwards. Throws bad_photo, cancelled.
+  // Decodes into `out`, whose source size is reduced_by(factor). Once per object. `smooth_colors` interpolates the
+  // colours of 4:2:0, which is lost work when the picture is made much smaller afterwards. Throws bad_photo, cancelled.
   void read(int factor, bool smooth_colors, reducer& out, const std::stop_token& stop);
 
  private:

@@ -30,7 +30,10 @@ constexpr std::array foreign{
     signature{0, "ID3"sv, "sound"},
     signature{0, "OggS"sv, "sound or video"},
     signature{0, "fLaC"sv, "sound"},
-    signature{0, "\x7f" "ELF"sv, "program"},
+    signature{0,
+              "\x7f"
+              "ELF"sv,
+              "program"},
     signature{0, "BM"sv, "BMP is not supported: convert it to PNG or JPEG"},
     signature{0, "8BPS"sv, "Photoshop documents are not supported: export a JPEG"},
     signature{0, "\0\0\0\x0cjP  "sv, "JPEG 2000 is not supported: convert it to JPEG"},
@@ -68,8 +71,9 @@ class tiff_numbers {
   bool big_;
 };
 
-// Most RAW files are TIFF files whose first picture is a thumbnail: decoded as TIFF, a stamp of 160 pixels would be published.
-// Told apart by what TIFF itself says of its first directory: "reduced from another picture in this file", or "raw sensor values".
+// Most RAW files are TIFF files whose first picture is a thumbnail: decoded as TIFF, a stamp of 160 pixels would be
+// published. Told apart by what TIFF itself says of its first directory: "reduced from another picture in this file",
+// or "raw sensor values".
 bool is_raw_tiff(std::string_view text) {
   constexpr std::uint32_t new_subfile_type = 254, photometric = 262, dng_version = 50706;
   constexpr std::uint32_t colour_filter_array = 32803, linear_raw = 34892;
@@ -90,7 +94,8 @@ bool is_raw_tiff(std::string_view text) {
   return false;
 }
 
-// The brands that follow `ftyp`: the main one, then the compatible ones. Phones write mif1 as main brand with heic or avif among the others.
+// The brands that follow `ftyp`: the main one, then the compatible ones. Phones write mif1 as main brand with heic or
+// avif among the others.
 photo_kind kind_of_boxes(std::string_view text) {
   // The box's size: four bytes, of which a list of brands needs the last two at most.
   const std::size_t size = std::size_t{static_cast<unsigned char>(text[2])} << 8U | static_cast<unsigned char>(text[3]);
@@ -99,7 +104,8 @@ photo_kind kind_of_boxes(std::string_view text) {
   for (std::size_t i = 8; i + 4 <= box.size(); i += i == 8 ? 8 : 4) {
     const std::string_view brand = box.substr(i, 4);
     if (brand == "avif" || brand == "avis") return photo_kind::avif;
-    if (brand == "heic" || brand == "heix" || brand == "heim" || brand == "heis" || brand == "hevc" || brand == "hevx") {
+    if (brand == "heic" || brand == "heix" || brand == "heim" || brand == "heis" || brand == "hevc" ||
+        brand == "hevx") {
       return photo_kind::heic;
     }
     if (brand == "crx ") throw not_a_photo("camera RAW is not supported: publish the JPEG beside it");
@@ -121,13 +127,20 @@ bool is_text(std::string_view text) {
 
 std::string_view name_of(photo_kind kind) noexcept {
   switch (kind) {
-    case photo_kind::jpeg: return "JPEG";
-    case photo_kind::png: return "PNG";
-    case photo_kind::webp: return "WebP";
-    case photo_kind::heic: return "HEIC";
-    case photo_kind::avif: return "AVIF";
-    case photo_kind::tiff: return "TIFF";
-    case photo_kind::gif: return "GIF";
+    case photo_kind::jpeg:
+      return "JPEG";
+    case photo_kind::png:
+      return "PNG";
+    case photo_kind::webp:
+      return "WebP";
+    case photo_kind::heic:
+      return "HEIC";
+    case photo_kind::avif:
+      return "AVIF";
+    case photo_kind::tiff:
+      return "TIFF";
+    case photo_kind::gif:
+      return "GIF";
   }
   return "?";
 }
@@ -152,7 +165,8 @@ photo_kind kind_of(std::span<const std::byte> first_bytes) {
     if (at(text, s.offset, s.bytes)) throw not_a_photo(std::string(s.reason));
   }
   if (std::ranges::all_of(text, [](char c) { return c == '\0'; })) throw not_a_photo("nothing but zero bytes");
-  if (is_text(text)) throw not_a_photo(text.find("<svg") != text.npos ? "SVG is not a photo" : "not an image: starts like text");
+  if (is_text(text))
+    throw not_a_photo(text.find("<svg") != text.npos ? "SVG is not a photo" : "not an image: starts like text");
   throw not_a_photo("not an image: unknown content");
 }
 

@@ -2,8 +2,9 @@
 //
 //   photo_kind kind = kind_of(first_bytes);     // throws not_a_photo("SVG is not a photo")
 //
-// A name is a claim, and claims are wrong often enough to matter: text renamed .jpg, a PNG saved as .jpg, HEIC from a phone with a
-// .jpg name. The decoder is chosen by this answer too, so that a file cannot pick a decoder that was not meant for it.
+// A name is a claim, and claims are wrong often enough to matter: text renamed .jpg, a PNG saved as .jpg, HEIC from a
+// phone with a .jpg name. The decoder is chosen by this answer too, so that a file cannot pick a decoder that was not
+// meant for it.
 //
 // THREADS  Any.
 #pragma once

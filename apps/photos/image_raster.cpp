@@ -8,8 +8,8 @@
 namespace penstock::photos {
 namespace {
 
-// Orientations 5 to 8 exchange width and height: rows become columns. Done in square blocks, so that both sides stay in the first-level
-// cache; row by row every written pixel would touch another cache line.
+// Orientations 5 to 8 exchange width and height: rows become columns. Done in square blocks, so that both sides stay in
+// the first-level cache; row by row every written pixel would touch another cache line.
 constexpr int block = 32;
 
 std::uint32_t pixel(const raster& r, int x, int y) {
@@ -58,11 +58,16 @@ raster turn(raster source, int orientation) {
   if (orientation == 2 || orientation == 3) mirror_rows(source);
   if (orientation == 3 || orientation == 4) mirror_columns(source);
   switch (orientation) {
-    case 5: return transposed(source, false, false);
-    case 6: return transposed(source, false, true);
-    case 7: return transposed(source, true, true);
-    case 8: return transposed(source, true, false);
-    default: return source;
+    case 5:
+      return transposed(source, false, false);
+    case 6:
+      return transposed(source, false, true);
+    case 7:
+      return transposed(source, true, true);
+    case 8:
+      return transposed(source, true, false);
+    default:
+      return source;
   }
 }
 

@@ -1,7 +1,7 @@
 // raster: pixels in memory, four bytes each: red, green, blue and one unused, or cyan, magenta, yellow, black.
 //
-// Four bytes also where three would do: a pixel is then one aligned word. Resizing and turning handle whole pixels, and libjpeg-turbo
-// reads and writes this order as fast as the packed one.
+// Four bytes also where three would do: a pixel is then one aligned word. Resizing and turning handle whole pixels, and
+// libjpeg-turbo reads and writes this order as fast as the packed one.
 #pragma once
 
 #include <cstddef>
@@ -29,7 +29,9 @@ class raster {
   [[nodiscard]] std::size_t row_bytes() const noexcept { return pixel_bytes * static_cast<std::size_t>(size_.width); }
   [[nodiscard]] std::size_t bytes() const noexcept { return row_bytes() * static_cast<std::size_t>(size_.height); }
   [[nodiscard]] std::uint8_t* row(int y) noexcept { return pixels_.get() + static_cast<std::size_t>(y) * row_bytes(); }
-  [[nodiscard]] const std::uint8_t* row(int y) const noexcept { return pixels_.get() + static_cast<std::size_t>(y) * row_bytes(); }
+  [[nodiscard]] const std::uint8_t* row(int y) const noexcept {
+    return pixels_.get() + static_cast<std::size_t>(y) * row_bytes();
+  }
 
  private:
   extent size_;

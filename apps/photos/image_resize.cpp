@@ -21,7 +21,8 @@ constexpr double lobes = 3.0;
 constexpr std::size_t pixel = raster::pixel_bytes;
 constexpr std::size_t vector_bytes = 32;
 
-// sinc(x) * sinc(x / 3). One sine serves both, by sin(3b) = 3 sin b - 4 sin^3 b: the sines are most of the cost of the weights.
+// sinc(x) * sinc(x / 3). One sine serves both, by sin(3b) = 3 sin b - 4 sin^3 b: the sines are most of the cost of the
+// weights.
 double lanczos(double x) {
   if (x == 0.0) return 1.0;
   if (std::abs(x) >= lobes) return 0.0;
@@ -30,8 +31,11 @@ double lanczos(double x) {
   return sine * sine * (3.0 - 4.0 * sine * sine) / (lobes * b * b);
 }
 
-// Rows are padded so that vector code reads and writes whole vectors, and the pass across may read a few pixels of weight zero past the end.
-std::size_t padded(int width) { return (pixel * static_cast<std::size_t>(width) + 2 * vector_bytes - 1) / vector_bytes * vector_bytes; }
+// Rows are padded so that vector code reads and writes whole vectors, and the pass across may read a few pixels of
+// weight zero past the end.
+std::size_t padded(int width) {
+  return (pixel * static_cast<std::size_t>(width) + 2 * vector_bytes - 1) / vector_bytes * vector_bytes;
+}
 
 std::uint8_t rounded(std::int32_t sum) {
   return static_cast<std::uint8_t>(std::clamp((sum + half) >> fraction_bits, 0, 255));
@@ -39,7 +43,8 @@ std::uint8_t rounded(std::int32_t sum) {
 
 // ---- the pass down: out[i] = sum over t of rows[t][i] * value[t], for `bytes` bytes (a multiple of vector_bytes)
 
-void down_plain(const std::uint8_t* const* rows, const std::int16_t* value, int taps, std::size_t bytes, std::uint8_t* out) {
+void down_plain(const std::uint8_t* const* rows, const std::int16_t* value, int taps, std::size_t bytes,
+                std::uint8_t* out) {
   for (std::size_t i = 0; i < bytes; ++i) {
     std::int32_t sum = 0;
     for (int t = 0; t < taps; ++t) sum += rows[t][i] * value[t];
@@ -77,7 +82,7 @@ __attribute__((target("avx2"))) inline __m256i two_weights(const std::int16_t* v
 }
 
 __attribute__((target("avx2"))) void down_vector(const std::uint8_t* const* rows, const std::int16_t* value, int taps,
-                                                  std::size_t bytes, std::uint8_t* out) {
+                                                 std::size_t bytes, std::uint8_t* out) {
   const __m256i zero = _mm256_setzero_si256();
   for (std::size_t i = 0; i < bytes; i += vector_bytes) {
     __m256i sum0 = _mm256_set1_epi32(half), sum1 = sum0, sum2 = sum0, sum3 = sum0;
@@ -92,27 +97,32 @@ __attribute__((target("avx2"))) void down_vector(const std::uint8_t* const* rows
       sum2 = _mm256_add_epi32(sum2, _mm256_madd_epi16(_mm256_unpacklo_epi8(high, zero), w));
       sum3 = _mm256_add_epi32(sum3, _mm256_madd_epi16(_mm256_unpackhi_epi8(high, zero), w));
     }
-    const __m256i first = _mm256_packs_epi32(_mm256_srai_epi32(sum0, fraction_bits), _mm256_srai_epi32(sum1, fraction_bits));
-    const __m256i second = _mm256_packs_epi32(_mm256_srai_epi32(sum2, fraction_bits), _mm256_srai_epi32(sum3, fraction_bits));
+    const __m256i first =
+        _mm256_packs_epi32(_mm256_srai_epi32(sum0, fraction_bits), _mm256_srai_epi32(sum1, fraction_bits));
+    const __m256i second =
+        _mm256_packs_epi32(_mm256_srai_epi32(sum2, fraction_bits), _mm256_srai_epi32(sum3, fraction_bits));
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(out + i), _mm256_packus_epi16(first, second));
   }
 }
 
-// Row a in the lower half of each vector, row b in the upper: the weights, which depend on x alone, are loaded once for both.
-__attribute__((target("avx2"))) void across_vector(const std::uint8_t* a, const std::uint8_t* b, const weights& w, int width,
-                                                    std::uint8_t* out_a, std::uint8_t* out_b) {
+// Row a in the lower half of each vector, row b in the upper: the weights, which depend on x alone, are loaded once for
+// both.
+__attribute__((target("avx2"))) void across_vector(const std::uint8_t* a, const std::uint8_t* b, const weights& w,
+                                                   int width, std::uint8_t* out_a, std::uint8_t* out_b) {
   // From four pixels to pairs of 16-bit numbers: (r0 r1)(g0 g1)(b0 b1)(x0 x1), and the same of pixels 2 and 3.
-  const __m256i pair01 = _mm256_broadcastsi128_si256(_mm_setr_epi8(0, -1, 4, -1, 1, -1, 5, -1, 2, -1, 6, -1, 3, -1, 7, -1));
-  const __m256i pair23 = _mm256_broadcastsi128_si256(_mm_setr_epi8(8, -1, 12, -1, 9, -1, 13, -1, 10, -1, 14, -1, 11, -1, 15, -1));
+  const __m256i pair01 =
+      _mm256_broadcastsi128_si256(_mm_setr_epi8(0, -1, 4, -1, 1, -1, 5, -1, 2, -1, 6, -1, 3, -1, 7, -1));
+  const __m256i pair23 =
+      _mm256_broadcastsi128_si256(_mm_setr_epi8(8, -1, 12, -1, 9, -1, 13, -1, 10, -1, 14, -1, 11, -1, 15, -1));
   const std::int16_t* value = w.value.data();
   for (int x = 0; x < width; ++x, value += w.taps) {
     const std::size_t from = pixel * static_cast<std::size_t>(w.first[static_cast<std::size_t>(x)]);
     __m256i sum = _mm256_set1_epi32(half), other = _mm256_setzero_si256();
     for (int t = 0; t < w.taps; t += 4) {
       const std::size_t at = from + pixel * static_cast<std::size_t>(t);
-      const __m256i four = _mm256_inserti128_si256(
-          _mm256_castsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(a + at))),
-          _mm_loadu_si128(reinterpret_cast<const __m128i*>(b + at)), 1);
+      const __m256i four =
+          _mm256_inserti128_si256(_mm256_castsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(a + at))),
+                                  _mm_loadu_si128(reinterpret_cast<const __m128i*>(b + at)), 1);
       sum = _mm256_add_epi32(sum, _mm256_madd_epi16(_mm256_shuffle_epi8(four, pair01), two_weights(value + t)));
       other = _mm256_add_epi32(other, _mm256_madd_epi16(_mm256_shuffle_epi8(four, pair23), two_weights(value + t + 2)));
     }
@@ -130,11 +140,13 @@ __attribute__((target("avx2"))) void across_vector(const std::uint8_t* a, const 
 
 bool has_vectors() { return false; }
 
-void down_vector(const std::uint8_t* const* rows, const std::int16_t* value, int taps, std::size_t bytes, std::uint8_t* out) {
+void down_vector(const std::uint8_t* const* rows, const std::int16_t* value, int taps, std::size_t bytes,
+                 std::uint8_t* out) {
   down_plain(rows, value, taps, bytes, out);
 }
 
-void across_vector(const std::uint8_t* a, const std::uint8_t* b, const weights& w, int width, std::uint8_t* out_a, std::uint8_t* out_b) {
+void across_vector(const std::uint8_t* a, const std::uint8_t* b, const weights& w, int width, std::uint8_t* out_a,
+                   std::uint8_t* out_b) {
   across_plain(a, w, width, out_a);
   across_plain(b, w, width, out_b);
 }
@@ -147,7 +159,8 @@ weights lanczos_weights(int from, int to) {
   assert(to >= 1 && to <= from);
   const double factor = static_cast<double>(from) / to;
   const double reach = lobes * factor;
-  // Nothing to reduce: each output is its input. The filter would say the same, with five weights of zero beside each one.
+  // Nothing to reduce: each output is its input. The filter would say the same, with five weights of zero beside each
+  // one.
   const int window = from == to ? 1 : std::min(from, 2 * static_cast<int>(std::ceil(reach)) + 1);
 
   weights w;
@@ -163,7 +176,8 @@ weights lanczos_weights(int from, int to) {
       exact[static_cast<std::size_t>(t)] = from == to ? 1.0 : lanczos((first + t - centre) / factor);
       sum += exact[static_cast<std::size_t>(t)];
     }
-    // Rounded so that what is left over moves on to the next weight: the sum is exact, and a plain area stays exactly as bright as it was.
+    // Rounded so that what is left over moves on to the next weight: the sum is exact, and a plain area stays exactly
+    // as bright as it was.
     std::int16_t* value = w.value.data() + static_cast<std::size_t>(x) * static_cast<std::size_t>(w.taps);
     double exact_so_far = 0;
     int so_far = 0;
@@ -190,12 +204,15 @@ reducer::reducer(extent from, extent to, arithmetic how)
       column_(static_cast<std::size_t>(down_.taps)),
       out_(to) {}
 
-std::uint8_t* reducer::row() noexcept { return kept_.get() + stride_ * static_cast<std::size_t>(rows_in_ % down_.taps); }
+std::uint8_t* reducer::row() noexcept {
+  return kept_.get() + stride_ * static_cast<std::size_t>(rows_in_ % down_.taps);
+}
 
 void reducer::row_done() {
   assert(rows_in_ < from_.height);
   ++rows_in_;
-  // An output row is due when the last input row that counts has come. Rows beyond the end never come; their weights are zero.
+  // An output row is due when the last input row that counts has come. Rows beyond the end never come; their weights
+  // are zero.
   while (rows_out_ + lines_ < to_.height &&
          std::min(down_.first[static_cast<std::size_t>(rows_out_ + lines_)] + down_.taps, from_.height) <= rows_in_) {
     const int y = rows_out_ + lines_;

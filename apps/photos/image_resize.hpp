@@ -1,4 +1,5 @@
-// reducer: makes a picture smaller while it is being decoded: rows go in at the top, the finished raster comes out at the end.
+// reducer: makes a picture smaller while it is being decoded: rows go in at the top, the finished raster comes out at
+// the end.
 //
 //   reducer small({4000, 3000}, {2048, 1536});
 //   for (int y = 0; y < 3000; ++y) {
@@ -7,10 +8,11 @@
 //   }
 //   raster result = small.take();
 //
-// The filter is Lanczos with three lobes, separable: columns first, because that halves the rows before the dearer pass. Arithmetic is
-// integer, 14 bits of fraction; the vector code and the plain code give the same bytes (a test holds them to it).
-// Not vips_resize(): libvips 8.14 works on three-byte pixels without vector instructions, 70 ms for a photo of 12 million pixels where
-// this takes 15 (bench/photos.py). What would change our mind: a packaged libvips from 8.16 on, which vectorizes.
+// The filter is Lanczos with three lobes, separable: columns first, because that halves the rows before the dearer
+// pass. Arithmetic is integer, 14 bits of fraction; the vector code and the plain code give the same bytes (a test
+// holds them to it). Not vips_resize(): libvips 8.14 works on three-byte pixels without vector instructions, 70 ms for
+// a photo of 12 million pixels where this takes 15 (bench/photos.py). What would change our mind: a packaged libvips
+// from 8.16 on, which vectorizes.
 //
 // THREADS  One object is for one thread.
 // MEMORY   The raster, and as many source rows as the filter is high (6 × factor + 2).
@@ -62,9 +64,9 @@ class reducer {
 
   int rows_in_ = 0;
   int rows_out_ = 0;
-  int lines_ = 0;                           // rows reduced downward, waiting in line_ for the pass across: 0 or 1
-  std::unique_ptr<std::uint8_t[]> kept_;    // the last down_.taps source rows, in turn
-  std::unique_ptr<std::uint8_t[]> line_;    // two rows: the pass across takes two at a time
+  int lines_ = 0;                            // rows reduced downward, waiting in line_ for the pass across: 0 or 1
+  std::unique_ptr<std::uint8_t[]> kept_;     // the last down_.taps source rows, in turn
+  std::unique_ptr<std::uint8_t[]> line_;     // two rows: the pass across takes two at a time
   std::vector<const std::uint8_t*> column_;  // the rows that make the next output row, top first
   raster out_;
 };

@@ -1,12 +1,12 @@
 #include "apps/photos/image_vips.hpp"
 
-#include <vips/vips8>
-
 #include <algorithm>
 #include <cassert>
 #include <cstring>
 #include <string>
 #include <string_view>
+
+#include <vips/vips8>
 
 #include "apps/photos/image.hpp"
 
@@ -22,8 +22,8 @@ struct unrefs_area {
   void operator()(VipsBlob* blob) const noexcept { vips_area_unref(VIPS_AREA(blob)); }
 };
 
-// libvips collects messages in one buffer for the whole process; this takes what is there. Beside another failing thread the text may be
-// of both photos, never more than that.
+// libvips collects messages in one buffer for the whole process; this takes what is there. Beside another failing
+// thread the text may be of both photos, never more than that.
 std::string last_words() {
   const std::unique_ptr<char, decltype(&g_free)> all(vips_error_buffer_copy(), g_free);
   const std::string_view text = all ? all.get() : "";
@@ -47,13 +47,19 @@ VImage load(const vips::VSource& source, photo_kind kind) {
   // "error" includes "truncated". Not "warning": TIFF readers warn of every private tag.
   auto* options = VImage::option()->set("access", VIPS_ACCESS_SEQUENTIAL)->set("fail_on", VIPS_FAIL_ON_ERROR);
   switch (kind) {
-    case photo_kind::png: return VImage::pngload_source(source, options);
-    case photo_kind::webp: return VImage::webpload_source(source, options);
-    case photo_kind::tiff: return VImage::tiffload_source(source, options);
-    case photo_kind::gif: return VImage::gifload_source(source, options);
+    case photo_kind::png:
+      return VImage::pngload_source(source, options);
+    case photo_kind::webp:
+      return VImage::webpload_source(source, options);
+    case photo_kind::tiff:
+      return VImage::tiffload_source(source, options);
+    case photo_kind::gif:
+      return VImage::gifload_source(source, options);
     case photo_kind::heic:
-    case photo_kind::avif: return VImage::heifload_source(source, options);
-    case photo_kind::jpeg: break;
+    case photo_kind::avif:
+      return VImage::heifload_source(source, options);
+    case photo_kind::jpeg:
+      break;
   }
   delete options;
   assert(false);
@@ -83,7 +89,8 @@ VImage opaque(const VImage& image) {
   return image.flatten(VImage::option()->set("background", std::vector<double>{white}));
 }
 
-// Eight-bit RGB keeps its profile for later, when fewer pixels are left to change; all else is brought to sRGB here, at full precision.
+// Eight-bit RGB keeps its profile for later, when fewer pixels are left to change; all else is brought to sRGB here, at
+// full precision.
 VImage to_eight_bit_rgb(const VImage& image, bool has_icc) {
   if (is_plain_rgb(image)) return image;
   if (has_icc || image.interpretation() == VIPS_INTERPRETATION_CMYK) {
@@ -105,13 +112,19 @@ std::size_t held_by_decoder(const VImage& image, photo_kind kind) {
   const std::size_t pixels = static_cast<std::size_t>(image.width()) * static_cast<std::size_t>(image.height());
   const std::size_t pixel = VIPS_IMAGE_SIZEOF_PEL(image.get_image());
   switch (kind) {
-    case photo_kind::png: return image.get_typeof("interlaced") != 0 && image.get_int("interlaced") != 0 ? pixels * pixel : 0;
-    case photo_kind::webp: return pixels * 14;
-    case photo_kind::gif: return pixels * 8;
-    case photo_kind::tiff: return pixels * pixel * 2;  // a file may consist of one single strip or tile
+    case photo_kind::png:
+      return image.get_typeof("interlaced") != 0 && image.get_int("interlaced") != 0 ? pixels * pixel : 0;
+    case photo_kind::webp:
+      return pixels * 14;
+    case photo_kind::gif:
+      return pixels * 8;
+    case photo_kind::tiff:
+      return pixels * pixel * 2;  // a file may consist of one single strip or tile
     case photo_kind::heic:
-    case photo_kind::avif: return pixels * (is_16_bit(image) ? 24 : 16);
-    case photo_kind::jpeg: break;
+    case photo_kind::avif:
+      return pixels * (is_16_bit(image) ? 24 : 16);
+    case photo_kind::jpeg:
+      break;
   }
   return 0;
 }
@@ -140,7 +153,8 @@ struct vips_source::picture {
 };
 
 vips_source::vips_source(std::span<const std::byte> bytes, photo_kind kind)
-    : picture_(std::make_unique<picture>(guarded([&] { return vips::VSource::new_from_memory(bytes.data(), bytes.size()); }), kind)) {}
+    : picture_(std::make_unique<picture>(
+          guarded([&] { return vips::VSource::new_from_memory(bytes.data(), bytes.size()); }), kind)) {}
 
 vips_source::vips_source(const std::filesystem::path& file, photo_kind kind)
     : picture_(std::make_unique<picture>(guarded([&] { return vips::VSource::new_from_file(file.c_str()); }), kind)) {}
@@ -159,7 +173,8 @@ void vips_source::read(reducer& out, const std::stop_token& stop) {
     const VipsRect area{0, top, image.width(), std::min(strip, image.height() - top)};
     if (vips_region_prepare(region.get(), &area) != 0) refuse();
     for (int y = top; y < top + area.height; ++y) {
-      std::memcpy(out.row(), VIPS_REGION_ADDR(region.get(), 0, y), raster::pixel_bytes * static_cast<std::size_t>(image.width()));
+      std::memcpy(out.row(), VIPS_REGION_ADDR(region.get(), 0, y),
+                  raster::pixel_bytes * static_cast<std::size_t>(image.width()));
       out.row_done();
     }
   }
@@ -169,8 +184,8 @@ namespace {
 
 VImage three_bands(const raster& picture) {
   // libvips' memory images are not const; it only reads them.
-  return VImage::new_from_memory(const_cast<std::uint8_t*>(picture.row(0)), picture.bytes(), picture.size().width, picture.size().height,
-                                 static_cast<int>(raster::pixel_bytes), VIPS_FORMAT_UCHAR)
+  return VImage::new_from_memory(const_cast<std::uint8_t*>(picture.row(0)), picture.bytes(), picture.size().width,
+                                 picture.size().height, static_cast<int>(raster::pixel_bytes), VIPS_FORMAT_UCHAR)
       .extract_band(0, VImage::option()->set("n", 3))
       .copy(VImage::option()->set("interpretation", VIPS_INTERPRETATION_sRGB));
 }
@@ -186,7 +201,8 @@ std::vector<std::byte> bytes_of(VipsBlob* blob) {
 
 std::vector<std::byte> avif_bytes(const raster& picture, int quality) {
   try {
-    // Effort 0: the default takes thirty times as long for files a tenth smaller (photos of 2048 pixels: 4.8 s against 0.15 s).
+    // Effort 0: the default takes thirty times as long for files a tenth smaller (photos of 2048 pixels: 4.8 s against
+    // 0.15 s).
     return bytes_of(three_bands(picture).heifsave_buffer(VImage::option()
                                                              ->set("Q", quality)
                                                              ->set("compression", VIPS_FOREIGN_HEIF_COMPRESSION_AV1)

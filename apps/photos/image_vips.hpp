@@ -7,8 +7,8 @@
 // The kind is given, not guessed again: libvips would also accept what kind_of() refuses.
 //
 // ERRORS   bad_photo for what is damaged or cut short.
-// THREADS  One object is for one thread. Decoding happens on that thread: rows are asked for one strip at a time, without libvips' own workers.
-// MEMORY   decoder_bytes().
+// THREADS  One object is for one thread. Decoding happens on that thread: rows are asked for one strip at a time,
+// without libvips' own workers. MEMORY   decoder_bytes().
 #pragma once
 
 #include <cstddef>
@@ -28,8 +28,8 @@ struct vips_header {
   extent size;          // as stored, before any turning
   int orientation = 1;  // 1 to 8; 1 where the decoder turns the picture itself (HEIC, AVIF)
   bool has_icc = false;
-  std::vector<std::byte> icc;   // the profile that read()'s pixels are in; empty: sRGB
-  std::vector<std::byte> exif;  // empty for none
+  std::vector<std::byte> icc;     // the profile that read()'s pixels are in; empty: sRGB
+  std::vector<std::byte> exif;    // empty for none
   std::size_t decoder_bytes = 0;  // upper bound of what the decoder holds
 };
 
@@ -44,7 +44,8 @@ class vips_source {
 
   [[nodiscard]] const vips_header& header() const noexcept;
 
-  // Decodes into `out`, whose source size is header().size: red, green, blue, unused; what is transparent is on white. Throws bad_photo, cancelled.
+  // Decodes into `out`, whose source size is header().size: red, green, blue, unused; what is transparent is on white.
+  // Throws bad_photo, cancelled.
   void read(reducer& out, const std::stop_token& stop);
 
  private:

@@ -1,6 +1,7 @@
 // webp_bytes: a picture as a WebP file without any metadata.
 //
-// Directly on libwebp: libvips 8.14, told to strip, still writes an EXIF block of its own making. And libwebp asks on its way whether to go on.
+// Directly on libwebp: libvips 8.14, told to strip, still writes an EXIF block of its own making. And libwebp asks on
+// its way whether to go on.
 #pragma once
 
 #include <cstddef>

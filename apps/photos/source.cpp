@@ -1,11 +1,5 @@
 #include "apps/photos/source.hpp"
 
-#include <dirent.h>
-#include <fcntl.h>
-#include <openssl/evp.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <array>
 #include <cerrno>
@@ -13,6 +7,12 @@
 #include <memory>
 #include <string_view>
 #include <system_error>
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <openssl/evp.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <penstock/base/unique_fd.hpp>
 
@@ -25,22 +25,30 @@ struct closes_directory {
   void operator()(DIR* directory) const noexcept { ::closedir(directory); }
 };
 
-std::system_error last_error(const std::filesystem::path& path) { return {errno, std::generic_category(), path.string()}; }
+std::system_error last_error(const std::filesystem::path& path) {
+  return {errno, std::generic_category(), path.string()};
+}
 
 std::string lower_extension(std::string_view name) {
   const auto dot = name.rfind('.');
   if (dot == std::string_view::npos) return {};
   std::string extension(name.substr(dot + 1));
-  std::ranges::transform(extension, extension.begin(), [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; });
+  std::ranges::transform(extension, extension.begin(),
+                         [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; });
   return extension;
 }
 
-bool one_of(std::string_view wanted, std::span<const std::string_view> list) { return std::ranges::find(list, wanted) != list.end(); }
+bool one_of(std::string_view wanted, std::span<const std::string_view> list) {
+  return std::ranges::find(list, wanted) != list.end();
+}
 
 constexpr std::array<std::string_view, 5> unfinished{"tmp", "part", "partial", "crdownload", "download"};
-constexpr std::array<std::string_view, 10> sidecars{"xmp", "json", "aae", "pp3", "dop", "thm", "xml", "ini", "db", "txt"};
-constexpr std::array<std::string_view, 13> videos{"mp4", "mov", "m4v", "avi", "mkv", "webm", "mts", "m2ts", "mpg", "mpeg", "3gp", "wmv", "lrv"};
-constexpr std::array<std::string_view, 11> photos{"jpg", "jpeg", "jpe", "png", "webp", "heic", "heif", "avif", "tif", "tiff", "gif"};
+constexpr std::array<std::string_view, 10> sidecars{"xmp", "json", "aae", "pp3", "dop",
+                                                    "thm", "xml",  "ini", "db",  "txt"};
+constexpr std::array<std::string_view, 13> videos{"mp4",  "mov", "m4v",  "avi", "mkv", "webm", "mts",
+                                                  "m2ts", "mpg", "mpeg", "3gp", "wmv", "lrv"};
+constexpr std::array<std::string_view, 11> photos{"jpg",  "jpeg", "jpe", "png",  "webp", "heic",
+                                                  "heif", "avif", "tif", "tiff", "gif"};
 
 // Why a file with this name is not even opened; empty: it is.
 std::string reason_by_name(std::string_view name) {
@@ -117,7 +125,8 @@ std::optional<found_photo> photo_source::visit(const std::filesystem::path& path
   const std::string name = path.filename().string();
   struct stat status {};
   if (::stat(path.c_str(), &status) != 0) {
-    // A link that leads nowhere, or a file that went while we were on our way: nothing to publish, and no fault of the run.
+    // A link that leads nowhere, or a file that went while we were on our way: nothing to publish, and no fault of the
+    // run.
     skip(path, std::generic_category().message(errno), named || reason_by_name(name).empty());
     return {};
   }
@@ -180,16 +189,14 @@ found_photo look(const std::filesystem::path& path) {
 }
 
 std::vector<std::byte> read_whole(const found_photo& found) {
-  const std::string changed = "still being written";
-  struct stat before {};
-  const unique_fd file = open_file(found.path, before);
-  if (!same(found, before)) throw still_being_written(changed);
+  struct stat status {};
+  const unique_fd file = open_file(found.path, status);
   // One byte more than there should be: it does not come unless the file grew.
   std::vector<std::byte> bytes(static_cast<std::size_t>(found.bytes) + 1);
   const std::size_t size = fill(file.get(), bytes, found.path);
-  struct stat after {};
-  if (::fstat(file.get(), &after) != 0) throw last_error(found.path);
-  if (size != found.bytes || !same(found, after)) throw still_being_written(changed);
+  // Asked afterwards: what it was before the first byte was read, found knows.
+  if (::fstat(file.get(), &status) != 0) throw last_error(found.path);
+  if (size != found.bytes || !same(found, status)) throw still_being_written("still being written");
   bytes.resize(size);
   return bytes;
 }

@@ -7,12 +7,13 @@
 //   }
 //   report(source.skipped(), source.listed());
 //
-// What counts is content, never the name alone: text renamed .jpg is no photo, and a photo without an extension is one. By name are left
-// out only what other programs write beside photos (sidecars, videos) and what is not finished (hidden files, *.tmp, *.part, *.crdownload, .syncthing.*).
+// What counts is content, never the name alone: text renamed .jpg is no photo, and a photo without an extension is one.
+// By name are left out only what other programs write beside photos (sidecars, videos) and what is not finished (hidden
+// files, *.tmp, *.part, *.crdownload, .syncthing.*).
 //
 // ORDER    Folder by folder, names in byte order, a folder's contents where its own name stands.
-// ENDING   next() returns none once everything was seen, from then on for good. A folder that cannot be read is reported and left out.
-//          Each folder is entered once, by whatever links it is reached: loops end.
+// ENDING   next() returns none once everything was seen, from then on for good. A folder that cannot be read is
+//          reported and left out. Each folder is entered once, by whatever links it is reached: loops end.
 // THREADS  One object is for one thread; the free functions are for any.
 // MEMORY   The names in the folders between the root and the present file, and two numbers per folder.
 #pragma once
@@ -47,7 +48,8 @@ struct skipped_file {
 
 class photo_source {
  public:
-  // Folders and files. A file that is named here is looked at whatever its name. Throws std::system_error if one does not exist.
+  // Folders and files. A file that is named here is looked at whatever its name. Throws std::system_error if one does
+  // not exist.
   explicit photo_source(std::vector<std::filesystem::path> paths);
 
   [[nodiscard]] std::optional<found_photo> next();
@@ -67,8 +69,8 @@ class photo_source {
   std::optional<found_photo> visit(const std::filesystem::path& path, bool named);
   void skip(const std::filesystem::path& path, const std::string& reason, bool list);
 
-  std::vector<std::filesystem::path> roots_;  // in reverse
-  std::vector<folder> open_;                  // from a root down to where we are
+  std::vector<std::filesystem::path> roots_;                   // in reverse
+  std::vector<folder> open_;                                   // from a root down to where we are
   std::set<std::pair<std::uint64_t, std::uint64_t>> entered_;  // device and number of every folder so far
   std::map<std::string, std::uint64_t> skipped_;
   std::vector<skipped_file> listed_;
@@ -83,8 +85,8 @@ class still_being_written : public std::runtime_error {
 // Returns what the file is now. Throws not_a_photo (by content), std::system_error (cannot be opened or read).
 [[nodiscard]] found_photo look(const std::filesystem::path& file);
 
-// Returns the file's contents, exactly found.bytes of them. Throws still_being_written if the file is not what was found, or changes meanwhile, and
-// std::system_error if it cannot be read.
+// Returns the file's contents, exactly found.bytes of them. Throws still_being_written if the file is not what was
+// found, or changes meanwhile, and std::system_error if it cannot be read.
 [[nodiscard]] std::vector<std::byte> read_whole(const found_photo& found);
 
 // 64 lower-case hexadecimal digits.

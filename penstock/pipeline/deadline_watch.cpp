@@ -18,7 +18,8 @@ deadline_watch::armed deadline_watch::arm(time_point deadline, const std::stop_s
   mutex_lock lock(mutex_);
   if (!thread_.joinable()) thread_ = std::jthread([this] { watch(); });
   const auto entry = entries_.emplace(deadline, stop);
-  if (entry == entries_.begin()) changed_.notify_one();
+  // Not "if it is the first": entries that have fired stand before it until their owners disarm them.
+  if (deadline < asleep_until_) changed_.notify_one();
   return armed(*this, entry);
 }
 
@@ -35,9 +36,11 @@ void deadline_watch::watch() {
     const auto now = std::chrono::steady_clock::now();
     while (due != entries_.end() && due->first <= now && due->second.stop_requested()) ++due;
     if (due == entries_.end()) {
+      asleep_until_ = time_point::max();
       changed_.wait(lock);
     } else if (due->first > now) {
-      changed_.wait_until(lock, due->first);
+      asleep_until_ = due->first;
+      changed_.wait_until(lock, asleep_until_);
     } else {
       std::stop_source stop = due->second;
       lock.unlock();  // callbacks of the token are the user's code

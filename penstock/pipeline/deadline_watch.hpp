@@ -47,6 +47,7 @@ class deadline_watch {
 
   mutex mutex_;  // guards what follows
   entries entries_ PENSTOCK_GUARDED_BY(mutex_);
+  time_point asleep_until_ PENSTOCK_GUARDED_BY(mutex_) = time_point::max();  // what the watching thread waits for
   bool ended_ PENSTOCK_GUARDED_BY(mutex_) = false;
   std::jthread thread_ PENSTOCK_GUARDED_BY(mutex_);
   condition changed_;

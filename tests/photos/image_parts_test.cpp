@@ -1,10 +1,10 @@
 // The parts of a rendition by themselves: what is hard to see from outside.
-#include <gtest/gtest.h>
-
 #include <algorithm>
 #include <cstring>
 #include <random>
 #include <string>
+
+#include <gtest/gtest.h>
 
 #include "apps/photos/image.hpp"
 #include "apps/photos/image_color.hpp"
@@ -22,7 +22,8 @@ using namespace test_files;
 raster noise(extent size, std::uint32_t seed) {
   std::mt19937 random(seed);
   raster out(size);
-  for (int y = 0; y < size.height; ++y) std::generate_n(out.row(y), out.row_bytes(), [&] { return static_cast<std::uint8_t>(random()); });
+  for (int y = 0; y < size.height; ++y)
+    std::generate_n(out.row(y), out.row_bytes(), [&] { return static_cast<std::uint8_t>(random()); });
   return out;
 }
 
@@ -62,7 +63,8 @@ TEST(image_resize, a_plain_area_stays_exactly_as_it_is) {
     std::memset(source.row(0), value, source.bytes());
     for (const extent to : {extent{100, 66}, extent{50, 33}, extent{7, 5}, extent{1, 1}}) {
       const raster small = reduced(source, to);
-      EXPECT_TRUE(std::all_of(small.row(0), small.row(0) + small.bytes(), [&](std::uint8_t v) { return v == value; })) << value;
+      EXPECT_TRUE(std::all_of(small.row(0), small.row(0) + small.bytes(), [&](std::uint8_t v) { return v == value; }))
+          << value;
     }
   }
 }
@@ -73,7 +75,8 @@ TEST(image_resize, each_place_is_weighed_to_exactly_one) {
     for (int x = 0; x < to; ++x) {
       int sum = 0;
       for (int t = 0; t < w.taps; ++t) {
-        const int weight = w.value[static_cast<std::size_t>(x) * static_cast<std::size_t>(w.taps) + static_cast<std::size_t>(t)];
+        const int weight =
+            w.value[static_cast<std::size_t>(x) * static_cast<std::size_t>(w.taps) + static_cast<std::size_t>(t)];
         sum += weight;
         EXPECT_TRUE(weight == 0 || w.first[static_cast<std::size_t>(x)] + t < from);
       }
@@ -84,24 +87,20 @@ TEST(image_resize, each_place_is_weighed_to_exactly_one) {
 
 TEST(image_resize, agrees_with_libvips) {
   start_library();
-  const vips::VImage picture = scenery(600, 400);
-  raster source({600, 400});
-  const vips::VImage four = picture.bandjoin_const({255});
-  std::size_t size = 0;
-  void* pixels = four.write_to_memory(&size);
-  ASSERT_EQ(size, source.bytes());
-  std::memcpy(source.row(0), pixels, size);
-  g_free(pixels);
+  // Noise: in it every weight of the filter shows. On smooth pictures all filters agree.
+  const raster source = noise({600, 400}, 5);
+  const vips::VImage picture = vips::VImage::new_from_memory(const_cast<std::uint8_t*>(source.row(0)), source.bytes(),
+                                                             600, 400, 4, VIPS_FORMAT_UCHAR);
   const raster ours = reduced(source, {250, 167});
-  const vips::VImage wanted = picture.resize(250.0 / 600, vips::VImage::option()->set("vscale", 167.0 / 400)).copy_memory();
+  const vips::VImage wanted =
+      picture.resize(250.0 / 600, vips::VImage::option()->set("vscale", 167.0 / 400)).copy_memory();
   ASSERT_EQ(wanted.width(), 250);
   ASSERT_EQ(wanted.height(), 167);
-  const vips::VImage result = vips::VImage::new_from_memory(const_cast<std::uint8_t*>(ours.row(0)), ours.bytes(), 250, 167, 4, VIPS_FORMAT_UCHAR)
-                                  .extract_band(0, vips::VImage::option()->set("n", 3));
+  const vips::VImage result = vips::VImage::new_from_memory(const_cast<std::uint8_t*>(ours.row(0)), ours.bytes(), 250,
+                                                            167, 4, VIPS_FORMAT_UCHAR);
   // Inside the outermost pixels, where libvips goes on with the edge's colour and this leaves off.
-  const vips::VImage difference = (result - wanted).abs().crop(4, 4, 242, 159);
-  EXPECT_LT(difference.avg(), 0.5);
-  EXPECT_LE(difference.max(), 3);
+  const vips::VImage difference = (result - wanted).abs().crop(8, 8, 234, 151);
+  EXPECT_LT(difference.avg(), 1.0) << difference.max();
 }
 
 TEST(image_raster, turning_four_times_by_a_quarter_changes_nothing) {
@@ -125,14 +124,16 @@ TEST(image_color, profiles_are_recognised_by_what_they_do) {
   const file_bytes srgb = system_profile("sRGB");
   if (srgb.empty()) GTEST_SKIP() << "package colord-data is not installed";
   EXPECT_TRUE(is_srgb(srgb));
-  for (const char* other : {"AdobeRGB1998", "ProPhotoRGB", "AppleRGB", "WideGamutRGB", "ECI-RGBv2", "SwappedRedAndGreen", "PAL-RGB", "SMPTE-C-RGB"}) {
+  for (const char* other : {"AdobeRGB1998", "ProPhotoRGB", "AppleRGB", "WideGamutRGB", "ECI-RGBv2",
+                            "SwappedRedAndGreen", "PAL-RGB", "SMPTE-C-RGB"}) {
     const file_bytes icc = system_profile(other);
     ASSERT_FALSE(icc.empty()) << other;
     EXPECT_FALSE(is_srgb(icc)) << other;
     EXPECT_NE(color_change::of(icc, pixel_colors::rgb), nullptr) << other;
   }
   EXPECT_EQ(color_change::of(srgb, pixel_colors::rgb), nullptr);
-  EXPECT_EQ(color_change::of(profile("cmyk"), pixel_colors::rgb), nullptr) << "a profile for other colors counts as none";
+  EXPECT_EQ(color_change::of(profile("cmyk"), pixel_colors::rgb), nullptr)
+      << "a profile for other colors counts as none";
 }
 
 TEST(image_exif, damage_is_absence) {
@@ -157,7 +158,8 @@ TEST(image_exif, a_clock_that_was_never_set_is_no_date) {
   for (const char* date : {"0000:00:00 00:00:00", "    :  :     :  :  ", "2024-05-17 08:09:10", "2024:05:17"}) {
     EXPECT_TRUE(read_exif(exif_block({.exif = {{0x9003, date}}})).fields.empty()) << date;
   }
-  EXPECT_EQ(read_exif(exif_block({.exif = {{0x9003, "2024:05:17 08:09:10"}}})).fields.at("date"), "2024-05-17T08:09:10");
+  EXPECT_EQ(read_exif(exif_block({.exif = {{0x9003, "2024:05:17 08:09:10"}}})).fields.at("date"),
+            "2024-05-17T08:09:10");
 }
 
 TEST(image_jpeg, a_stop_is_noticed_inside_the_decoder) {

@@ -1,9 +1,5 @@
 #include "apps/photos/image.hpp"
 
-#include <gtest/gtest.h>
-#include <malloc.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <array>
 #include <cmath>
@@ -19,6 +15,10 @@
 #include <thread>
 #include <utility>
 #include <vector>
+
+#include <gtest/gtest.h>
+#include <malloc.h>
+#include <unistd.h>
 
 // After <cstdio>: jpeglib.h uses FILE and does not declare it.
 #include <jpeglib.h>
@@ -47,7 +47,8 @@ class image : public testing::Test {
   image() { start_library(); }
 };
 
-// Formats as libvips' savers are asked for them. HEIC and AVIF at their fastest; lossless where the format has it, so that colours can be compared.
+// Formats as libvips' savers are asked for them. HEIC and AVIF at their fastest; lossless where the format has it, so
+// that colours can be compared.
 struct written_format {
   const char* name;
   const char* suffix;
@@ -63,7 +64,8 @@ const std::array<written_format, 8> formats{{{"JPEG", ".jpg[Q=92]"},
 
 void expect_near(color is, color wanted, double tolerance) {
   for (std::size_t i = 0; i < 3; ++i) {
-    EXPECT_NEAR(is.at(i), wanted.at(i), tolerance) << "channel " << i << " of (" << is[0] << " " << is[1] << " " << is[2] << ")";
+    EXPECT_NEAR(is.at(i), wanted.at(i), tolerance)
+        << "channel " << i << " of (" << is[0] << " " << is[1] << " " << is[2] << ")";
   }
 }
 
@@ -92,25 +94,34 @@ const rendition_options one_small{.sizes = {64}};
 TEST_F(image, what_is_no_photo_is_told_apart_with_a_reason) {
   EXPECT_EQ(reason_of_not_a_photo({}), "empty file");
   EXPECT_EQ(reason_of_not_a_photo(bytes_of("Dear diary,\nno photo today.\n")), "not an image: starts like text");
-  EXPECT_EQ(reason_of_not_a_photo(bytes_of("<?xml version='1.0'?><svg xmlns='http://www.w3.org/2000/svg'/>")), "SVG is not a photo");
+  EXPECT_EQ(reason_of_not_a_photo(bytes_of("<?xml version='1.0'?><svg xmlns='http://www.w3.org/2000/svg'/>")),
+            "SVG is not a photo");
   EXPECT_EQ(reason_of_not_a_photo(bytes_of("%PDF-1.7\n")), "PDF is not a photo");
-  EXPECT_EQ(reason_of_not_a_photo(bytes_of(std::string_view("\0\0\0\x14" "ftypisom\0\0\0\0mp41", 20))), "video");
-  EXPECT_EQ(reason_of_not_a_photo(bytes_of(std::string_view("\0\0\0\x14" "ftypcrx \0\0\0\0crx ", 20))),
+  EXPECT_EQ(reason_of_not_a_photo(bytes_of(std::string_view("\0\0\0\x14"
+                                                            "ftypisom\0\0\0\0mp41",
+                                                            20))),
+            "video");
+  EXPECT_EQ(reason_of_not_a_photo(bytes_of(std::string_view("\0\0\0\x14"
+                                                            "ftypcrx \0\0\0\0crx ",
+                                                            20))),
             "camera RAW is not supported: publish the JPEG beside it");
   EXPECT_EQ(reason_of_not_a_photo(file_bytes(5000)), "nothing but zero bytes");
   EXPECT_EQ(reason_of_not_a_photo(bytes_of("\x03\x01\x04\x01\x05")), "not an image: unknown content");
 }
 
 TEST_F(image, a_raw_file_is_not_published_as_the_thumbnail_that_it_starts_with) {
-  // A TIFF whose first directory says "reduced resolution version of another picture" (254 = 1), as NEF, ARW and DNG do.
-  const file_bytes raw = bytes_of(std::string_view("MM\0*\0\0\0\x08\0\x01\0\xfe\0\x04\0\0\0\x01\0\0\0\x01\0\0\0\0", 26));
+  // A TIFF whose first directory says "reduced resolution version of another picture" (254 = 1), as NEF, ARW and DNG
+  // do.
+  const file_bytes raw =
+      bytes_of(std::string_view("MM\0*\0\0\0\x08\0\x01\0\xfe\0\x04\0\0\0\x01\0\0\0\x01\0\0\0\0", 26));
   EXPECT_EQ(reason_of_not_a_photo(raw), "camera RAW is not supported: publish the JPEG beside it");
 }
 
 TEST_F(image, libvips_opens_no_file_that_is_dangerous_from_strangers) {
   const std::string svg = "<svg xmlns='http://www.w3.org/2000/svg' width='10' height='10'/>";
   EXPECT_THROW(VImage::new_from_buffer(svg.data(), svg.size(), ""), vips::VError);
-  const auto path = std::filesystem::path(testing::TempDir()) / ("penstock_blocked_" + std::to_string(getpid()) + ".ppm");
+  const auto path =
+      std::filesystem::path(testing::TempDir()) / ("penstock_blocked_" + std::to_string(getpid()) + ".ppm");
   std::ofstream(path, std::ios::binary) << "P5 1 1 255 x";
   EXPECT_THROW(VImage::new_from_file(path.c_str()), vips::VError);
   std::filesystem::remove(path);
@@ -189,7 +200,8 @@ TEST_F(image, the_thinnest_photo_keeps_at_least_one_pixel) {
 
 TEST_F(image, every_format_can_be_published) {
   const file_bytes file = saved(scenery(300, 200), ".jpg[Q=95]");
-  for (const auto& [format, type] : {std::pair{rendition_format::jpeg, "image/jpeg"}, {rendition_format::webp, "image/webp"},
+  for (const auto& [format, type] : {std::pair{rendition_format::jpeg, "image/jpeg"},
+                                     {rendition_format::webp, "image/webp"},
                                      {rendition_format::avif, "image/avif"}}) {
     const auto made = make_renditions(file, {.sizes = {150, 64}, .format = format});
     ASSERT_EQ(made.renditions.size(), 2U);
@@ -220,8 +232,14 @@ TEST_F(image, all_eight_orientations_end_upright) {
   struct turned {
     corner red_at, blue_at;
   };
-  const std::array<turned, 8> wanted{{{{0, 0}, {1, 0}}, {{1, 0}, {0, 0}}, {{1, 1}, {0, 1}}, {{0, 1}, {1, 1}},
-                                      {{0, 0}, {0, 1}}, {{1, 0}, {1, 1}}, {{1, 1}, {1, 0}}, {{0, 1}, {0, 0}}}};
+  const std::array<turned, 8> wanted{{{{0, 0}, {1, 0}},
+                                      {{1, 0}, {0, 0}},
+                                      {{1, 1}, {0, 1}},
+                                      {{0, 1}, {1, 1}},
+                                      {{0, 0}, {0, 1}},
+                                      {{1, 0}, {1, 1}},
+                                      {{1, 1}, {1, 0}},
+                                      {{0, 1}, {0, 0}}}};
   VImage stored = flat(240, 160, grey);
   paint(stored, 0, 0, 60, 60, red);
   paint(stored, 180, 0, 60, 60, blue);
@@ -249,7 +267,8 @@ TEST_F(image, png_webp_and_tiff_are_turned_too) {
   VImage stored = flat(240, 160, {128, 128, 128});
   paint(stored, 0, 0, 60, 60, {220, 30, 30});
   const file_bytes block = exif_block({.orientation = 6});
-  stored.set(VIPS_META_EXIF_NAME, static_cast<VipsCallbackFn>(nullptr), const_cast<std::byte*>(block.data()), block.size());
+  stored.set(VIPS_META_EXIF_NAME, static_cast<VipsCallbackFn>(nullptr), const_cast<std::byte*>(block.data()),
+             block.size());
   stored.set(VIPS_META_ORIENTATION, 6);
   for (const char* suffix : {".png", ".webp[Q=95]", ".tif"}) {
     SCOPED_TRACE(suffix);
@@ -263,7 +282,8 @@ TEST_F(image, png_webp_and_tiff_are_turned_too) {
 
 using matrix = std::array<std::array<double, 3>, 3>;
 
-// The numbers that a space writes for an sRGB colour, by its definition (linear light through a matrix, then a power). Independent of lcms.
+// The numbers that a space writes for an sRGB colour, by its definition (linear light through a matrix, then a power).
+// Independent of lcms.
 color written_in(const matrix& from_srgb, double power, color srgb) {
   color linear{}, out{};
   for (std::size_t i = 0; i < 3; ++i) {
@@ -272,7 +292,9 @@ color written_in(const matrix& from_srgb, double power, color srgb) {
   }
   for (std::size_t i = 0; i < 3; ++i) {
     const double v = from_srgb.at(i)[0] * linear[0] + from_srgb.at(i)[1] * linear[1] + from_srgb.at(i)[2] * linear[2];
-    const double curved = power > 0 ? std::pow(v, 1 / power) : v <= 0.0031308 ? 12.92 * v : 1.055 * std::pow(v, 1 / 2.4) - 0.055;
+    const double curved = power > 0        ? std::pow(v, 1 / power)
+                          : v <= 0.0031308 ? 12.92 * v
+                                           : 1.055 * std::pow(v, 1 / 2.4) - 0.055;
     out.at(i) = std::round(255 * curved);
   }
   return out;
@@ -290,7 +312,8 @@ TEST_F(image, photos_in_wide_color_spaces_look_the_same_in_srgb) {
     matrix from_srgb;
     double power;
   };
-  for (const space& s : {space{"Adobe RGB", system_profile("AdobeRGB1998"), to_adobe, 563.0 / 256}, space{"Display P3", profile("p3"), to_p3, 0},
+  for (const space& s : {space{"Adobe RGB", system_profile("AdobeRGB1998"), to_adobe, 563.0 / 256},
+                         space{"Display P3", profile("p3"), to_p3, 0},
                          space{"ProPhoto RGB", system_profile("ProPhotoRGB"), to_prophoto, 1.8}}) {
     SCOPED_TRACE(s.name);
     ASSERT_FALSE(s.icc.empty()) << "package colord-data";
@@ -306,15 +329,19 @@ TEST_F(image, photos_in_wide_color_spaces_look_the_same_in_srgb) {
       EXPECT_EQ(out.get_typeof(VIPS_META_ICC_NAME), 0U);
     }
     // Sixteen bits take another road: colours are changed before they are rounded to eight.
-    const VImage wide = with_profile((flat(200, 150, stored) * 257.0).cast(VIPS_FORMAT_USHORT)
-                                         .copy(VImage::option()->set("interpretation", VIPS_INTERPRETATION_RGB16)), s.icc);
-    expect_near(color_at(decoded(make_renditions(saved(wide, ".png"), {.quality = 98}).renditions[0]), 0.5, 0.5), wanted, 3);
+    const VImage wide = with_profile((flat(200, 150, stored) * 257.0)
+                                         .cast(VIPS_FORMAT_USHORT)
+                                         .copy(VImage::option()->set("interpretation", VIPS_INTERPRETATION_RGB16)),
+                                     s.icc);
+    expect_near(color_at(decoded(make_renditions(saved(wide, ".png"), {.quality = 98}).renditions[0]), 0.5, 0.5),
+                wanted, 3);
   }
 }
 
 TEST_F(image, adobe_rgb_without_a_profile_is_believed_where_exif_says_so) {
   const color wanted{200, 60, 90};
-  const file_bytes jpeg = saved(flat(200, 150, written_in(to_adobe, 563.0 / 256, wanted)), ".jpg[Q=98,subsample-mode=off]");
+  const file_bytes jpeg =
+      saved(flat(200, 150, written_in(to_adobe, 563.0 / 256, wanted)), ".jpg[Q=98,subsample-mode=off]");
   const file_bytes marked = with_exif(jpeg, exif_block({.interoperability = {{1, "R03"}}}));
   expect_near(color_at(decoded(make_renditions(marked, {.quality = 98}).renditions[0]), 0.5, 0.5), wanted, 3);
 }
@@ -331,9 +358,13 @@ TEST_F(image, a_damaged_profile_counts_as_none) {
 TEST_F(image, cmyk_is_brought_to_srgb_with_and_without_a_profile) {
   for (const color c : {color{200, 60, 90}, color{60, 140, 80}, color{250, 250, 250}}) {
     const VImage cmyk = flat(120, 90, c).icc_export(VImage::option()->set("output_profile", "cmyk")->set("depth", 8));
-    // Ink is a smaller world than light: colours come back near, not exactly. How near is the profile's affair, so libvips is asked too.
-    const color wanted = color_at(cmyk.icc_transform("srgb", VImage::option()->set("embedded", true)->set("intent", VIPS_INTENT_RELATIVE)
-                                                                 ->set("black_point_compensation", true)), 0.5, 0.5);
+    // Ink is a smaller world than light: colours come back near, not exactly. How near is the profile's affair, so
+    // libvips is asked too.
+    const color wanted = color_at(cmyk.icc_transform("srgb", VImage::option()
+                                                                 ->set("embedded", true)
+                                                                 ->set("intent", VIPS_INTENT_RELATIVE)
+                                                                 ->set("black_point_compensation", true)),
+                                  0.5, 0.5);
     expect_near(wanted, c, 40);
     for (const char* suffix : {".jpg[Q=98]", ".jpg[Q=98,strip]", ".tif", ".tif[strip]"}) {
       SCOPED_TRACE(suffix);
@@ -345,11 +376,15 @@ TEST_F(image, cmyk_is_brought_to_srgb_with_and_without_a_profile) {
 }
 
 TEST_F(image, grey_sixteen_bit_and_transparent_pictures_become_plain_ones) {
-  const VImage grey = flat(100, 80, {90, 90, 90}).extract_band(0).copy(VImage::option()->set("interpretation", VIPS_INTERPRETATION_B_W));
+  const VImage grey = flat(100, 80, {90, 90, 90})
+                          .extract_band(0)
+                          .copy(VImage::option()->set("interpretation", VIPS_INTERPRETATION_B_W));
   for (const char* suffix : {".jpg[Q=95]", ".png", ".tif"}) {
     expect_near(color_at(decoded(make_renditions(saved(grey, suffix)).renditions[0]), 0.5, 0.5), {90, 90, 90}, 3);
   }
-  const VImage wide = (flat(100, 80, {200, 60, 90}) * 257.0).cast(VIPS_FORMAT_USHORT).copy(VImage::option()->set("interpretation", VIPS_INTERPRETATION_RGB16));
+  const VImage wide = (flat(100, 80, {200, 60, 90}) * 257.0)
+                          .cast(VIPS_FORMAT_USHORT)
+                          .copy(VImage::option()->set("interpretation", VIPS_INTERPRETATION_RGB16));
   for (const char* suffix : {".png", ".tif", ".heic[Q=95,bitdepth=10]"}) {
     expect_near(color_at(decoded(make_renditions(saved(wide, suffix)).renditions[0]), 0.5, 0.5), {200, 60, 90}, 4);
   }
@@ -377,7 +412,11 @@ TEST_F(image, of_an_animation_the_first_picture_is_published) {
 // ---- what is published besides pixels
 
 exif_text telling() {
-  return {.first = {{0x010e, "Our house"}, {0x010f, "Acme"}, {0x0110, "Acme Snap 3"}, {0x013b, " J\xf6rg "}, {0x8298, "(c) J\xc3\xb6rg"}},
+  return {.first = {{0x010e, "Our house"},
+                    {0x010f, "Acme"},
+                    {0x0110, "Acme Snap 3"},
+                    {0x013b, " J\xf6rg "},
+                    {0x8298, "(c) J\xc3\xb6rg"}},
           .exif = {{0x9003, "2024:05:17 08:09:10"}, {0x9011, "+02:00"}, {0xa434, "35mm F2"}},
           .position = {{0x0001, "N"}, {0x001d, "2024:05:17"}}};
 }
@@ -410,7 +449,8 @@ TEST_F(image, nothing_but_pixels_is_published) {
 
 TEST_F(image, exiftool_finds_no_metadata_in_what_is_published) {
   const file_bytes file = with_exif(saved(scenery(400, 300), ".jpg"), exif_block(telling()));
-  const auto path = std::filesystem::path(testing::TempDir()) / ("penstock_exiftool_" + std::to_string(getpid()) + ".jpg");
+  const auto path =
+      std::filesystem::path(testing::TempDir()) / ("penstock_exiftool_" + std::to_string(getpid()) + ".jpg");
   const auto groups = [&](std::span<const std::byte> bytes) {
     std::ofstream(path, std::ios::binary) << text_of(bytes);
     std::string out;
@@ -432,10 +472,13 @@ TEST_F(image, exiftool_finds_no_metadata_in_what_is_published) {
 TEST_F(image, only_the_fields_that_were_asked_for_come_back) {
   const file_bytes file = with_exif(saved(scenery(64, 64), ".jpg"), exif_block(telling()));
   EXPECT_TRUE(make_renditions(file).fields.empty());
-  const std::map<std::string, std::string> all{{"artist", "J\xc3\xb6rg"},   {"camera", "Acme Snap 3"}, {"copyright", "(c) J\xc3\xb6rg"},
-                                               {"date", "2024-05-17T08:09:10+02:00"}, {"description", "Our house"}, {"lens", "35mm F2"}};
-  EXPECT_EQ(make_renditions(file, {.keep = {"artist", "camera", "copyright", "date", "description", "lens"}}).fields, all);
-  EXPECT_EQ(make_renditions(file, {.keep = {"lens"}}).fields, (std::map<std::string, std::string>{{"lens", "35mm F2"}}));
+  const std::map<std::string, std::string> all{{"artist", "J\xc3\xb6rg"},        {"camera", "Acme Snap 3"},
+                                               {"copyright", "(c) J\xc3\xb6rg"}, {"date", "2024-05-17T08:09:10+02:00"},
+                                               {"description", "Our house"},     {"lens", "35mm F2"}};
+  EXPECT_EQ(make_renditions(file, {.keep = {"artist", "camera", "copyright", "date", "description", "lens"}}).fields,
+            all);
+  EXPECT_EQ(make_renditions(file, {.keep = {"lens"}}).fields,
+            (std::map<std::string, std::string>{{"lens", "35mm F2"}}));
 }
 
 TEST_F(image, options_that_cannot_be_met_are_refused_with_the_choice_there_is) {
@@ -456,7 +499,8 @@ TEST_F(image, a_jpeg_cut_short_anywhere_is_refused) {
     for (const std::size_t cut : cuts) {
       const file_bytes part(whole.begin(), whole.begin() + static_cast<std::ptrdiff_t>(cut));
       for (const int size : {640, 80}) {
-        EXPECT_THROW(static_cast<void>(make_renditions(part, {.sizes = {size}})), bad_photo) << cut << " of " << whole.size() << " bytes";
+        EXPECT_THROW(static_cast<void>(make_renditions(part, {.sizes = {size}})), bad_photo)
+            << cut << " of " << whole.size() << " bytes";
       }
     }
   }
@@ -471,7 +515,8 @@ TEST_F(image, any_photo_cut_short_is_refused_or_lacks_no_pixel) {
     for (std::size_t i = 1; i < 50; ++i) {
       const file_bytes part(whole.begin(), whole.begin() + static_cast<std::ptrdiff_t>(whole.size() * i / 50));
       try {
-        EXPECT_EQ(make_renditions(part, one_small).renditions[0].bytes, wanted) << part.size() << " of " << whole.size() << " bytes";
+        EXPECT_EQ(make_renditions(part, one_small).renditions[0].bytes, wanted)
+            << part.size() << " of " << whole.size() << " bytes";
       } catch (const bad_photo&) {
         ++refused;
       } catch (const not_a_photo&) {
@@ -513,7 +558,8 @@ TEST_F(image, damage_in_the_middle_of_a_jpeg_is_refused) {
 
 TEST_F(image, a_bomb_is_refused_by_its_header) {
   const file_bytes png = png_header(30000, 30000);
-  EXPECT_EQ(reason_of_bad_photo(png), "too large: 30000 × 30000 pixels; the limit is 250000000 pixels (raise it to publish this photo)");
+  EXPECT_EQ(reason_of_bad_photo(png),
+            "too large: 30000 × 30000 pixels; the limit is 250000000 pixels (raise it to publish this photo)");
   EXPECT_THROW(static_cast<void>(probe(png)), bad_photo);
 
   file_bytes jpeg = saved(scenery(64, 64), ".jpg");
@@ -530,7 +576,8 @@ TEST_F(image, a_bomb_is_refused_by_its_header) {
   EXPECT_TRUE(reason_of_bad_photo(png_header(1, 240'000)).ends_with("no side may be longer than 200000"));
 }
 
-// A picture of one colour in as many scans as the format allows: each coefficient of each channel on its own, bit by bit.
+// A picture of one colour in as many scans as the format allows: each coefficient of each channel on its own, bit by
+// bit.
 file_bytes jpeg_of_most_scans(int channels) {
   std::vector<jpeg_scan_info> scans;
   const auto scan = [&](int channel, int coefficient, int high, int low) {
@@ -638,7 +685,8 @@ TEST_F(image, threads_do_not_disturb_each_other) {
   }
 }
 
-// The most resident memory that work() adds, in bytes. Not in a process of its own: libvips' threads do not survive a fork().
+// The most resident memory that work() adds, in bytes. Not in a process of its own: libvips' threads do not survive a
+// fork().
 std::size_t peak_of(const std::function<void()>& work) {
   const auto kib = [](const char* name) {
     std::ifstream status("/proc/self/status");
@@ -647,7 +695,7 @@ std::size_t peak_of(const std::function<void()>& work) {
     }
     return 0UL;
   };
-  malloc_trim(0);  // what earlier work left over would be used again, and not be seen
+  malloc_trim(0);                                 // what earlier work left over would be used again, and not be seen
   std::ofstream("/proc/self/clear_refs") << "5";  // forget the peak so far
   const std::size_t before = kib("VmRSS:");
   work();
@@ -657,10 +705,11 @@ std::size_t peak_of(const std::function<void()>& work) {
 TEST_F(image, making_renditions_takes_no_more_memory_than_was_foretold) {
   if (PENSTOCK_TEST_SANITIZED) GTEST_SKIP() << "the sanitizer's own memory would be measured";
   const VImage picture = scenery(2700, 1800);
-  for (const char* suffix : {".jpg[Q=92]", ".jpg[Q=92,interlace=true]", ".jpg[Q=92,interlace=true,subsample-mode=off]", ".png[compression=1]",
-                             ".png[compression=1,interlace=true]", ".webp[Q=80,effort=0]", ".tif", ".tif[tile,tile-width=512,tile-height=512]",
-                             ".gif[effort=1]", ".webp[lossless=true,effort=0]", ".heic[Q=60,effort=0]", ".heic[Q=60,effort=0,bitdepth=10]",
-                             ".avif[Q=60,effort=0]"}) {
+  for (const char* suffix :
+       {".jpg[Q=92]", ".jpg[Q=92,interlace=true]", ".jpg[Q=92,interlace=true,subsample-mode=off]",
+        ".png[compression=1]", ".png[compression=1,interlace=true]", ".webp[Q=80,effort=0]", ".tif",
+        ".tif[tile,tile-width=512,tile-height=512]", ".gif[effort=1]", ".webp[lossless=true,effort=0]",
+        ".heic[Q=60,effort=0]", ".heic[Q=60,effort=0,bitdepth=10]", ".avif[Q=60,effort=0]"}) {
     const file_bytes file = saved(picture, suffix);
     const std::size_t foretold = probe(file).peak_bytes;
     const std::size_t taken = peak_of([&] { static_cast<void>(make_renditions(file)); });
@@ -675,7 +724,8 @@ TEST_F(image, making_renditions_takes_no_more_memory_than_was_foretold) {
     const std::size_t foretold = probe(file, options).peak_bytes;
     const std::size_t taken = peak_of([&] { static_cast<void>(make_renditions(file, options)); });
     EXPECT_LE(taken, foretold) << "published as format " << static_cast<int>(format);
-    std::cout << "format " << static_cast<int>(format) << ": " << (taken >> 20U) << " of " << (foretold >> 20U) << " MiB\n";
+    std::cout << "format " << static_cast<int>(format) << ": " << (taken >> 20U) << " of " << (foretold >> 20U)
+              << " MiB\n";
   }
 }
 
@@ -683,7 +733,8 @@ TEST_F(image, making_renditions_takes_no_more_memory_than_was_foretold) {
 
 TEST_F(image, every_jpeg_of_the_sample_packages_is_published) {
   std::size_t published = 0;
-  for (const char* folder : {"/usr/share/forensics-samples/original-files", "/usr/share/backgrounds/mate", "/usr/share/wallpapers"}) {
+  for (const char* folder :
+       {"/usr/share/forensics-samples/original-files", "/usr/share/backgrounds/mate", "/usr/share/wallpapers"}) {
     if (!std::filesystem::exists(folder)) continue;
     for (const auto& entry : std::filesystem::recursive_directory_iterator(folder)) {
       const std::string extension = entry.path().extension().string();
@@ -699,7 +750,8 @@ TEST_F(image, every_jpeg_of_the_sample_packages_is_published) {
       }
     }
   }
-  if (published == 0) GTEST_SKIP() << "packages forensics-samples-files, mate-backgrounds, plasma-workspace-wallpapers are not installed";
+  if (published == 0)
+    GTEST_SKIP() << "packages forensics-samples-files, mate-backgrounds, plasma-workspace-wallpapers are not installed";
 }
 
 }  // namespace

@@ -30,8 +30,9 @@ void paint(vips::VImage& image, int left, int top, int width, int height, color 
 
 // As libvips writes it: suffix as in ".jpg[Q=95]".
 [[nodiscard]] file_bytes saved(const vips::VImage& image, const std::string& suffix);
-[[nodiscard]] file_bytes profile(const std::string& name);            // built into libvips: srgb, p3, cmyk
-[[nodiscard]] file_bytes system_profile(const std::string& name);     // of the package colord-data, without ".icc"; empty if it is not there
+[[nodiscard]] file_bytes profile(const std::string& name);  // built into libvips: srgb, p3, cmyk
+[[nodiscard]] file_bytes system_profile(
+    const std::string& name);  // of the package colord-data, without ".icc"; empty if it is not there
 [[nodiscard]] vips::VImage with_profile(const vips::VImage& image, const file_bytes& icc);
 
 // A block of EXIF in a JPEG: tags of the first directory, of the EXIF directory and of the position's.
@@ -53,6 +54,7 @@ struct exif_text {
 
 // Decoded by libvips, as somebody else's browser would.
 [[nodiscard]] vips::VImage decoded(const gallery::rendition& r);
-[[nodiscard]] color color_at(const vips::VImage& image, double x, double y);  // 0 to 1 across and down; mean of a few pixels
+[[nodiscard]] color color_at(const vips::VImage& image, double x,
+                             double y);  // 0 to 1 across and down; mean of a few pixels
 
 }  // namespace penstock::photos::test_files

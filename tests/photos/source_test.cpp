@@ -1,14 +1,14 @@
 #include "apps/photos/source.hpp"
 
-#include <gtest/gtest.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <string>
 #include <system_error>
+
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 namespace penstock::photos {
 namespace {
@@ -54,13 +54,16 @@ TEST_F(source, photos_come_in_the_order_of_their_names_folder_by_folder) {
 }
 
 TEST_F(source, what_is_unfinished_hidden_or_beside_the_photo_is_counted_and_left_out) {
-  for (const char* name : {"good.jpg", ".hidden.jpg", ".syncthing.a.jpg.tmp", "a.jpg.tmp", "a.jpg.part", "a.jpg.crdownload", "a.XMP", "a.json",
-                           "film.MP4", ".thumbnails/x.jpg"}) {
+  for (const char* name : {"good.jpg", ".hidden.jpg", ".syncthing.a.jpg.tmp", "a.jpg.tmp", "a.jpg.part",
+                           "a.jpg.crdownload", "a.XMP", "a.json", "film.MP4", ".thumbnails/x.jpg"}) {
     write(name);
   }
   photo_source from({root_});
   EXPECT_EQ(all(from, root_), names{"good.jpg"});
-  EXPECT_EQ(from.skipped(), (counts{{"hidden file", 2}, {"hidden folder", 1}, {"sidecar", 2}, {"unfinished download or copy", 3}, {"video", 1}}));
+  EXPECT_EQ(
+      from.skipped(),
+      (counts{
+          {"hidden file", 2}, {"hidden folder", 1}, {"sidecar", 2}, {"unfinished download or copy", 3}, {"video", 1}}));
   EXPECT_TRUE(from.listed().empty()) << "nobody will ask about these";
 }
 
@@ -154,7 +157,9 @@ TEST_F(source, a_folder_that_goes_away_on_the_way_is_reported_and_the_rest_goes_
 
 // ---- reading
 
-std::string text_of(const std::vector<std::byte>& bytes) { return {reinterpret_cast<const char*>(bytes.data()), bytes.size()}; }
+std::string text_of(const std::vector<std::byte>& bytes) {
+  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+}
 
 TEST_F(source, a_file_is_read_whole) {
   const std::string content = jpeg + std::string(300'000, 'x') + "end";
@@ -179,12 +184,16 @@ TEST_F(source, a_file_that_changed_since_it_was_found_is_still_being_written) {
 }
 
 TEST_F(source, a_file_that_gives_other_than_its_size_is_still_being_written) {
-  // The kernel's own files: one says 0 bytes and gives some, the other says 4096 and gives few. As if written to between the two looks.
+  // The kernel's own files: one says 0 bytes and gives some, the other says 4096 and gives few. As if written to
+  // between the two looks.
   struct stat status {};
   for (const char* path : {"/proc/self/status", "/sys/kernel/mm/transparent_hugepage/enabled"}) {
     if (stat(path, &status) != 0) continue;
-    const auto modified = std::chrono::seconds(status.st_mtim.tv_sec) + std::chrono::nanoseconds(status.st_mtim.tv_nsec);
-    EXPECT_THROW(static_cast<void>(read_whole({path, static_cast<std::uint64_t>(status.st_size), modified})), still_being_written) << path;
+    const auto modified =
+        std::chrono::seconds(status.st_mtim.tv_sec) + std::chrono::nanoseconds(status.st_mtim.tv_nsec);
+    EXPECT_THROW(static_cast<void>(read_whole({path, static_cast<std::uint64_t>(status.st_size), modified})),
+                 still_being_written)
+        << path;
   }
 }
 

@@ -617,16 +617,15 @@ await test("two fingers zoom into a photo", async (page, context) => {
   await shown(page, "Photo 250");
   await lightbox_open(page);
   await until(page, () => document.querySelector(".pswp").getAnimations({ subtree: true }).every((a) => !(a instanceof CSSTransition)));
-  const width = () => page.$eval('.pswp__item[aria-hidden="false"] .pswp__zoom-wrap', (element) => element.getBoundingClientRect().width && element.firstElementChild.getBoundingClientRect().width);
-  const before = await width();
+  const image = '.pswp__item[aria-hidden="false"] .pswp__img:not(.pswp__img--placeholder)';
+  const before = (await page.locator(image).boundingBox()).width;
   const hand = await context.newCDPSession(page);
   const touch = (type, apart) =>
     hand.send("Input.dispatchTouchEvent", { type, touchPoints: apart === undefined ? [] : [{ x: 195 - apart, y: 380, id: 0 }, { x: 195 + apart, y: 380, id: 1 }] });
   await touch("touchStart", 20);
   for (let apart = 30; apart <= 90; apart += 10) await touch("touchMove", apart);
   await touch("touchEnd");
-  await until(page, () => document.querySelector(".pswp--zoomed-in"));
-  assert.ok((await width()) > before * 1.3);
+  await until(page, ([what, least]) => document.querySelector(what).getBoundingClientRect().width > least, [image, before * 1.3]);
 }, { viewport: { width: 390, height: 760 }, hasTouch: true, isMobile: true });
 
 // ---- arrivals; from here on the number of photos grows

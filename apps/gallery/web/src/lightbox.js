@@ -93,7 +93,8 @@ export class lightbox {
     swipe.on("keydown", (event) => this.#key(event));
     swipe.on("uiRegister", () => this.#furnish());
     swipe.on("change", () => this.#changed());
-    swipe.on("openingAnimationEnd", () => {
+    // Not openingAnimationEnd, which is told before PhotoSwipe binds its events: closed there, it would bind them after unbinding.
+    swipe.on("bindEvents", () => {
       this.#opened = true;
       for (const action of this.#waiting.splice(0)) action();
     });
