@@ -1,8 +1,10 @@
 #include "apps/photos/image_color.hpp"
 
+#include <algorithm>
 #include <array>
 #include <cmath>
-#include <type_traits>
+#include <cstdint>
+#include <utility>
 
 #include <lcms2.h>
 
@@ -71,13 +73,99 @@ cmsUInt32Number format_of(pixel_colors colors) {
   return TYPE_RGBA_8;
 }
 
-// None if the profile is for other colors than the format.
-cmsHTRANSFORM to_srgb(cmsHPROFILE from, cmsUInt32Number format) {
+class lcms_change : public color_change {
+ public:
+  explicit lcms_change(cmsHTRANSFORM transform) noexcept : transform_(transform) {}
+  ~lcms_change() override { cmsDeleteTransform(transform_); }
+  lcms_change(const lcms_change&) = delete;
+  lcms_change& operator=(const lcms_change&) = delete;
+
+  void apply(raster& picture) const override {
+    for (int y = 0; y < picture.size().height; ++y) {
+      std::uint8_t* row = picture.row(y);
+      cmsDoTransform(transform_, row, row, static_cast<cmsUInt32Number>(picture.size().width));
+    }
+  }
+
+ private:
+  cmsHTRANSFORM transform_;
+};
+
+// Curve, matrix, curve: linear light in 15 bits in between, weights with 12 bits of fraction.
+class matrix_change : public color_change {
+ public:
+  // None if the profile is not made that way.
+  static std::unique_ptr<color_change> of(cmsHPROFILE profile) {
+    if (cmsGetColorSpace(profile) != cmsSigRgbData || cmsGetPCS(profile) != cmsSigXYZData ||
+        cmsIsTag(profile, cmsSigAToB0Tag) != 0) {
+      return nullptr;
+    }
+    auto change = std::make_unique<matrix_change>();
+    for (std::size_t from = 0; from < primaries.size(); ++from) {
+      const auto* colorant = static_cast<const cmsCIEXYZ*>(cmsReadTag(profile, primaries[from]));
+      const auto* curve = static_cast<const cmsToneCurve*>(cmsReadTag(profile, curves[from]));
+      if (colorant == nullptr || curve == nullptr) return nullptr;
+      for (std::size_t to = 0; to < 3; ++to) {
+        const auto& row = xyz_to_srgb[to];
+        const double weight = row[0] * colorant->X + row[1] * colorant->Y + row[2] * colorant->Z;
+        // Real spaces stay below 2.1; a damaged profile may hold anything, and three of them must fit an int.
+        if (!(std::abs(weight) < 5)) return nullptr;
+        change->weight_[to][from] = static_cast<int>(std::lround(weight * weight_one));
+      }
+      for (std::size_t i = 0; i < 256; ++i) {
+        const double light = cmsEvalToneCurveFloat(curve, static_cast<float>(i) / 255.0F);
+        if (!(light >= 0 && light <= 1.001)) return nullptr;
+        change->light_[from][i] = static_cast<int>(std::lround(light * full_light));
+      }
+    }
+    for (std::size_t i = 0; i < change->srgb_.size(); ++i) {
+      const double light = static_cast<double>(i) / static_cast<double>(change->srgb_.size() - 1);
+      const double value = light <= 0.0031308 ? 12.92 * light : 1.055 * std::pow(light, 1 / 2.4) - 0.055;
+      change->srgb_[i] = static_cast<std::uint8_t>(std::lround(255 * value));
+    }
+    return change;
+  }
+
+  void apply(raster& picture) const override {
+    for (int y = 0; y < picture.size().height; ++y) {
+      std::uint8_t* pixel = picture.row(y);
+      const std::uint8_t* end = pixel + picture.row_bytes();
+      for (; pixel != end; pixel += raster::pixel_bytes) {
+        const int r = light_[0][pixel[0]], g = light_[1][pixel[1]], b = light_[2][pixel[2]];
+        for (std::size_t to = 0; to < 3; ++to) {
+          const auto& w = weight_[to];
+          const int light = (w[0] * r + w[1] * g + w[2] * b + weight_one / 2) / weight_one;
+          pixel[to] = srgb_[static_cast<std::size_t>(std::clamp(light, 0, full_light) / light_per_entry)];
+        }
+      }
+    }
+  }
+
+ private:
+  static constexpr int weight_one = 1 << 12;  // three weights below 5 times full light fit 31 bits
+  static constexpr int full_light = 32767;
+  static constexpr int light_per_entry = 4;  // fine enough that neighbouring entries differ by one step at most
+  // From D50's XYZ, in which profiles keep their primaries, to linear sRGB.
+  static constexpr std::array<std::array<double, 3>, 3> xyz_to_srgb{
+      {{3.1338561, -1.6168667, -0.4906146}, {-0.9787684, 1.9161415, 0.0334540}, {0.0719453, -0.2289914, 1.4052427}}};
+
+  std::array<std::array<int, 3>, 3> weight_{};
+  std::array<std::array<int, 256>, 3> light_{};
+  std::array<std::uint8_t, full_light / light_per_entry + 1> srgb_{};
+};
+
+// None if the profile is for other colors than these.
+std::unique_ptr<color_change> to_srgb(cmsHPROFILE from, pixel_colors colors) {
+  if (colors == pixel_colors::rgb) {
+    if (auto change = matrix_change::of(from)) return change;
+  }
   const profile_handle srgb(cmsCreate_sRGBProfile());
-  // Relative colorimetric with black point compensation: what browsers and editors do, so the photo looks like it did
+  // Relative colorimetric with black point compensation: what browsers and editors do, so the photo looks as it did
   // there. No cache: it is one pixel wide, and photos seldom repeat a pixel.
-  return cmsCreateTransform(from, format, srgb.get(), TYPE_RGBA_8, INTENT_RELATIVE_COLORIMETRIC,
-                            cmsFLAGS_BLACKPOINTCOMPENSATION | cmsFLAGS_NOCACHE);
+  cmsHTRANSFORM transform =
+      cmsCreateTransform(from, format_of(colors), srgb.get(), TYPE_RGBA_8, INTENT_RELATIVE_COLORIMETRIC,
+                         cmsFLAGS_BLACKPOINTCOMPENSATION | cmsFLAGS_NOCACHE);
+  return transform == nullptr ? nullptr : std::make_unique<lcms_change>(transform);
 }
 
 }  // namespace
@@ -91,12 +179,11 @@ std::unique_ptr<color_change> color_change::of(std::span<const std::byte> bytes,
                                                std::span<const std::byte> fallback_cmyk) {
   const profile_handle profile = open(bytes);
   if (profile && is_srgb_profile(profile.get())) return nullptr;
-  cmsHTRANSFORM transform = profile ? to_srgb(profile.get(), format_of(colors)) : nullptr;
-  if (transform == nullptr && (colors == pixel_colors::cmyk || colors == pixel_colors::cmyk_inverted)) {
-    const profile_handle fallback = open(fallback_cmyk);
-    if (fallback) transform = to_srgb(fallback.get(), format_of(colors));
+  auto change = profile ? to_srgb(profile.get(), colors) : nullptr;
+  if (!change && (colors == pixel_colors::cmyk || colors == pixel_colors::cmyk_inverted)) {
+    if (const profile_handle fallback = open(fallback_cmyk)) change = to_srgb(fallback.get(), colors);
   }
-  return transform == nullptr ? nullptr : std::unique_ptr<color_change>(new color_change(transform));
+  return change;
 }
 
 std::unique_ptr<color_change> color_change::of_adobe_rgb() {
@@ -105,16 +192,7 @@ std::unique_ptr<color_change> color_change::of_adobe_rgb() {
   const curve_handle gamma(cmsBuildGamma(nullptr, 563.0 / 256.0));
   cmsToneCurve* const channels[] = {gamma.get(), gamma.get(), gamma.get()};
   const profile_handle profile(cmsCreateRGBProfile(&d65, &adobe, channels));
-  cmsHTRANSFORM transform = profile ? to_srgb(profile.get(), TYPE_RGBA_8) : nullptr;
-  return transform == nullptr ? nullptr : std::unique_ptr<color_change>(new color_change(transform));
-}
-
-color_change::~color_change() { cmsDeleteTransform(transform_); }
-
-void color_change::apply(raster& picture) const {
-  for (int y = 0; y < picture.size().height; ++y) {
-    cmsDoTransform(transform_, picture.row(y), picture.row(y), static_cast<cmsUInt32Number>(picture.size().width));
-  }
+  return profile ? to_srgb(profile.get(), pixel_colors::rgb) : nullptr;
 }
 
 }  // namespace penstock::photos

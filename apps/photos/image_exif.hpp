@@ -3,9 +3,9 @@
 //
 //   const exif_facts facts = read_exif(block);       // block: a TIFF structure, with or without "Exif\0\0" before it
 //
-// Read directly and not by libexif: parsing every maker note of a phone costs more than resizing its thumbnail, and of
-// all code that reads photos the EXIF parsers have been broken most often. This one follows four known directories,
-// reads eleven tags, checks every offset.
+// Read directly and not by libexif: of all code that reads photos the EXIF parsers have been broken most often, mostly
+// in the makers' own notes, which are of no use here. This one follows three known directories, reads ten tags, and
+// checks every offset.
 //
 // THREADS  Any. Damaged EXIF is no error: what cannot be read is absent.
 #pragma once

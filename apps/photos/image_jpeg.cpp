@@ -243,7 +243,9 @@ bool encode(jpeg_compress_struct& jpeg, error_exit& errors, const raster& pictur
   jpeg.image_height = static_cast<JDIMENSION>(picture.size().height);
   jpeg.input_components = raster::pixel_bytes;
   jpeg.in_color_space = JCS_EXT_RGBX;
-  jpeg_set_defaults(&jpeg);  // 4:2:0, baseline
+  // 4:2:0, baseline, the standard's code tables. Own tables for each picture make files 2 % smaller, progressive ones
+  // 6 %; either more than doubles the time that encoding takes.
+  jpeg_set_defaults(&jpeg);
   jpeg_set_quality(&jpeg, quality, TRUE);
   jpeg_start_compress(&jpeg, TRUE);
   while (jpeg.next_scanline < jpeg.image_height) {

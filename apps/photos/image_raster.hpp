@@ -22,7 +22,7 @@ class raster {
 
   raster() = default;
   explicit raster(extent size)
-      // Not zeroed: every byte is written before it is read, and zeroing 12 MB per photo is 1 % of the whole work.
+      // Not zeroed: every byte is written before it is read, and zeroing 12 MB per photo would be lost work.
       : size_(size), pixels_(std::make_unique_for_overwrite<std::uint8_t[]>(bytes())) {}
 
   [[nodiscard]] extent size() const noexcept { return size_; }

@@ -227,9 +227,9 @@ void reducer::row_done() {
 }
 
 void reducer::reduce_columns(int y, std::uint8_t* to) {
-  const int first = down_.first[static_cast<std::size_t>(y)];
-  for (int t = 0; t < down_.taps; ++t) {
-    column_[static_cast<std::size_t>(t)] = kept_.get() + stride_ * static_cast<std::size_t>((first + t) % down_.taps);
+  const auto first = static_cast<std::size_t>(down_.first[static_cast<std::size_t>(y)]);
+  for (std::size_t t = 0; t < column_.size(); ++t) {
+    column_[t] = kept_.get() + stride_ * ((first + t) % column_.size());
   }
   const std::int16_t* value = down_.value.data() + static_cast<std::size_t>(y) * static_cast<std::size_t>(down_.taps);
   (vector_ ? down_vector : down_plain)(column_.data(), value, down_.taps, stride_, to);

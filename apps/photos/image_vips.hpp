@@ -7,8 +7,9 @@
 // The kind is given, not guessed again: libvips would also accept what kind_of() refuses.
 //
 // ERRORS   bad_photo for what is damaged or cut short.
-// THREADS  One object is for one thread. Decoding happens on that thread: rows are asked for one strip at a time,
-// without libvips' own workers. MEMORY   decoder_bytes().
+// THREADS  One object is for one thread. Decoding happens on that thread, one strip of rows at a time, without libvips'
+//          own workers.
+// MEMORY   header().decoder_bytes.
 #pragma once
 
 #include <cstddef>

@@ -211,7 +211,9 @@ function place_item(item, row, box) {
 // Starts loading. A picture that is in the cache is there at once; one that is not fades in over its placeholder.
 function show_image(item, photo, width) {
   const image = item.firstElementChild.firstElementChild;
-  image.addEventListener("load", () => image.classList.add("there"), { once: true });
+  // Decoded before it fades in: large ones would otherwise pop up when the fading is over.
+  const fade_in = () => image.classList.add("there");
+  image.addEventListener("load", () => image.decode().then(fade_in, fade_in), { once: true });
   image.addEventListener("error", () => item.classList.add("broken"), { once: true });
   image.width = photo.width;
   image.height = photo.height;

@@ -228,7 +228,7 @@ async function follow_address() {
     if (route !== route_number) return;
     history.replaceState(null, "", without_fragment());
     if (error.status === 404 || error.status === 400) {
-      notify("This photo is not in the gallery. It may have been taken away, or the link may be incomplete.");
+      notify("This photo is not in the gallery. It may have been removed, or the link may be incomplete.");
     } else {
       notify(`The photo could not be loaded. ${error.message}`, "Try again", () => {
         history.replaceState(null, "", fragment_of(id));
