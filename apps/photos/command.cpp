@@ -66,6 +66,7 @@ void print(std::ostream& out, const line_result& r, const std::string& target, b
     out << "  ... and " << r.report.failed - r.failures.size() << " more failed\n";
   if (!r.unfinished.empty())
     out << "  " << counted(r.unfinished.size(), "photo was", "photos were") << " not finished; run it again to go on\n";
+  if (r.report.outcome == outcome::drained) out << "interrupted: run it again to publish the rest\n";
   if (!r.error.empty()) out << "ended early: " << r.error << '\n';
   if (r.published && !dry_run) print_numbers(out, r.report);  // where nothing was made, there is no pace to talk of
 }

@@ -205,7 +205,7 @@ reducer::reducer(extent from, extent to, arithmetic how)
       out_(to) {}
 
 std::uint8_t* reducer::row() noexcept {
-  return kept_.get() + stride_ * static_cast<std::size_t>(rows_in_ % down_.taps);
+  return kept_.get() + stride_ * (static_cast<std::size_t>(rows_in_) % column_.size());
 }
 
 void reducer::row_done() {

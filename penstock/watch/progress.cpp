@@ -118,11 +118,13 @@ std::vector<std::string> progress_block(const report& now, const report& before,
                                         std::size_t columns, bool color) {
   const auto paint = [&](const char* how, const std::string& text) { return color ? how + text + plain : text; };
   std::vector<std::string> lines;
+  // Numbers first: when the terminal is narrow it is the title that is cut.
   lines.push_back(cut(
-      paint(bold, options.title) + "  " + headline(now, before, options) + "  " + paint(dim, duration_text(now.wall)),
+      paint(bold, headline(now, before, options)) + " · " + duration_text(now.wall) + paint(dim, "  " + options.title),
       columns));
-  std::size_t width = 0;
+  std::size_t width = 5;
   for (const stage_report& s : now.stages) width = std::max(width, columns_of(s.name));
+  lines.push_back(cut(paint(dim, "  " + padded("stage", width) + "      done       rate  queue    busy"), columns));
   const std::size_t slowest = now.bottleneck();
   for (std::size_t i = 1; i < now.stages.size(); ++i) {
     const stage_report& s = now.stages[i];
@@ -132,12 +134,12 @@ std::vector<std::string> progress_block(const report& now, const report& before,
     const std::uint64_t had = b.passed + b.filtered + b.failed + b.dead_lettered + b.returned;
     const double busy = share_now(s.busy, b.busy, now, before);
     char text[160];
-    std::snprintf(text, sizeof text, " %8llu done %8s   queue %3zu/%-3zu  busy ", static_cast<unsigned long long>(done),
-                  rate_text(rate(done, had, now, before)).c_str(), s.waiting, s.capacity);
-    std::string line =
-        "  " + padded(s.name, width) + ' ' + paint(dim, padded("×" + std::to_string(s.workers), 4)) + text;
-    line += bar(busy, 10);
-    std::snprintf(text, sizeof text, " %3.0f %%", 100 * busy);
+    std::snprintf(text, sizeof text, "%7llu %10s  ", static_cast<unsigned long long>(done),
+                  rate_text(rate(done, had, now, before)).c_str());
+    std::string line = "  " + padded(s.name, width) + paint(dim, " ×" + std::to_string(s.workers)) +
+                       (s.workers < 10 ? " " : "") + text;
+    line += padded(std::to_string(s.waiting) + '/' + std::to_string(s.capacity), 7) + "  " + bar(busy, 10);
+    std::snprintf(text, sizeof text, "%4.0f %%", 100 * busy);
     line += text;
     if (i == slowest) line += paint(yellow, "  ◀ bottleneck");
     lines.push_back(cut(line, columns));

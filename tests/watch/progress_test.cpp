@@ -41,10 +41,11 @@ TEST(progress, shows_counts_rates_queues_the_bottleneck_and_what_is_left) {
   const progress_options options{
       .title = "photos → gallery", .unit = "photos", .total = [] { return std::optional<std::uint64_t>(100); }};
   const auto lines = progress_block(snapshot(40, 4s), snapshot(20, 2s), options, 120, false);
-  ASSERT_EQ(lines.size(), 3u);
-  EXPECT_EQ(lines[0], "photos → gallery  40 of 100 photos · 10.0/s · 6.0 s left  4.0 s");
-  EXPECT_EQ(lines[1], "  resize ×2         40 done   10.0/s   queue   3/4    busy █████████▊  97 %  ◀ bottleneck");
-  EXPECT_EQ(lines[2], "  upload ×12        40 done   10.0/s   queue   0/16   busy ██          20 %");
+  ASSERT_EQ(lines.size(), 4u);
+  EXPECT_EQ(lines[0], "40 of 100 photos · 10.0/s · 6.0 s left · 4.0 s  photos → gallery");
+  EXPECT_EQ(lines[1], "  stage       done       rate  queue    busy");
+  EXPECT_EQ(lines[2], "  resize ×2      40     10.0/s  3/4      █████████▊  97 %  ◀ bottleneck");
+  EXPECT_EQ(lines[3], "  upload ×12     40     10.0/s  0/16     ██          20 %");
 }
 
 TEST(progress, no_line_is_wider_than_the_terminal) {
@@ -107,7 +108,7 @@ TEST(progress, a_terminal_gets_a_block_that_is_wiped_at_the_end) {
   for (ssize_t n = 0; (n = ::read(screen.get(), part, sizeof part)) > 0;)
     text.append(part, static_cast<std::size_t>(n));
   EXPECT_NE(text.find("◀ bottleneck"), std::string::npos);
-  EXPECT_TRUE(text.ends_with("\x1b[3A\x1b[J")) << "the last thing it does is to go up its three lines and clear them";
+  EXPECT_TRUE(text.ends_with("\x1b[4A\x1b[J")) << "the last thing it does is to go up its four lines and clear them";
 }
 
 }  // namespace

@@ -43,10 +43,10 @@ export class grid {
     if (place) this.#return_to(place);
   }
 
-  // `count` photos were added at the front of the collection, while the reader is further down.
+  // `count` photos were added at the front of the collection, while the reader is further down. REQUIRES: there were photos before.
   grow_above(count) {
     const y = this.#window_top();
-    const anchor = row_below(this.#rows, y);
+    const anchor = Math.min(row_below(this.#rows, y), this.#rows.length - 1);
     const { rows, by } = insert_above(this.#rows, anchor, count, this.#aspects(), this.#shape);
     this.#adopt(rows, this.#full, by);
   }

@@ -15,8 +15,11 @@ const widest = 4;
 // justified-layout copies all boxes at the end of each row; in portions of this many photos that stays linear.
 const portion = 200;
 
-// How far from the wished height rows may go to end a block without a rest, the least noticeable first.
-const stretches = [1, 0.95, 1.05, 0.9, 1.1, 0.85, 1.15, 0.8, 1.2, 0.75, 1.25, 0.7, 1.3, 1.4, 1.5];
+// To end a block without a rest, this many of its last rows share their photos out anew; what comes out least uneven is taken.
+const shared_rows = [3, 4, 6, 9];
+
+// A row more than this many times too high or too low is worse than one that is not full.
+const bearable = 1.9;
 
 export function shape_for(width) {
   const height = Math.min(420, Math.max(120, 84 + width * 0.115));
@@ -31,7 +34,7 @@ export function fill(aspects, shape, first = 0) {
   let full = true;
   for (let from = 0; from < aspects.length; ) {
     const to = Math.min(from + portion, aspects.length);
-    const input = aspects.slice(from, to).map((a) => Math.min(widest, Math.max(narrowest, a)));
+    const input = aspects.slice(from, to).map(within_bounds);
     const layout = justified_layout(input, {
       containerWidth: shape.width,
       containerPadding: 0,
@@ -60,13 +63,65 @@ export function fill(aspects, shape, first = 0) {
   return { rows, full };
 }
 
-// Like fill(), with the heights stretched until the last row is full, where any stretch does that.
+// Like fill(), but the last row is full too, except where there are too few photos for even one.
 export function fill_whole(aspects, shape) {
-  for (const stretch of stretches) {
-    const tried = fill(aspects, { ...shape, height: Math.round(shape.height * stretch) });
-    if (tried.full) return tried;
+  const plain = fill(aspects, shape);
+  if (plain.full) return plain;
+  let best = plain;
+  let least = bearable;
+  for (const count of shared_rows) {
+    const kept = plain.rows.slice(0, -count);
+    const first = kept.length === 0 ? 0 : kept.at(-1).first + kept.at(-1).count;
+    const top = kept.length === 0 ? 0 : height_of(kept) + shape.gap;
+    const rows = share_out(aspects.slice(first), shape, first, top);
+    const worst = Math.max(...rows.map(({ height }) => Math.max(height / shape.height, shape.height / height)));
+    if (worst < least) {
+      least = worst;
+      best = { rows: kept.concat(rows), full: true };
+    }
+    if (kept.length === 0) break;
   }
-  return fill(aspects, shape);
+  return best;
+}
+
+// Returns full rows of about the same sum of aspects each, and so of about the same height.
+function share_out(aspects, shape, first, top) {
+  const bounded = aspects.map(within_bounds);
+  const sum = bounded.reduce((a, b) => a + b, 0);
+  const count = Math.min(bounded.length, Math.max(1, Math.round((sum * shape.height) / shape.width)));
+  const rows = [];
+  let from = 0;
+  let before = 0; // the sum of all rows so far
+  for (let k = 1; k <= count; ++k) {
+    const until = (sum * k) / count;
+    let to = from + 1;
+    let row_sum = bounded[from];
+    // One more photo as long as that brings the end nearer to where it ought to be, and one is left for each row to come.
+    while (to < bounded.length - (count - k) && (k === count || before + row_sum + bounded[to] / 2 <= until)) row_sum += bounded[to++];
+    rows.push(justified_row(bounded.slice(from, to), row_sum, shape, first + from, top));
+    top += rows.at(-1).height + shape.gap;
+    before += row_sum;
+    from = to;
+  }
+  return rows;
+}
+
+function justified_row(aspects, sum, shape, first, top) {
+  const width = shape.width - (aspects.length - 1) * shape.gap;
+  const boxes = [];
+  let left = 0;
+  let before = 0;
+  aspects.forEach((aspect, i) => {
+    before += aspect;
+    const right = Math.round((width * before) / sum) + i * shape.gap;
+    boxes.push({ left, width: right - left });
+    left = right + shape.gap;
+  });
+  return { first, count: aspects.length, top, height: Math.round(width / sum), boxes };
+}
+
+function within_bounds(aspect) {
+  return Math.min(widest, Math.max(narrowest, aspect));
 }
 
 export function height_of(rows) {
@@ -94,12 +149,12 @@ export function append(rows, full, aspects, shape) {
 }
 
 // Puts `count` photos before all others without touching the rows from `anchor` on, apart from their distance to the top.
-// Returns the rows and how far those below went down. `aspects` are those of all photos, the new ones first.
+// Returns the rows and how far those below went down. REQUIRES: there is a row `anchor`. `aspects` are those of all photos, the new ones first.
 export function insert_above(rows, anchor, count, aspects, shape) {
   const below = rows.slice(anchor);
-  const seam = below.length === 0 ? aspects.length : below[0].first + count;
+  const seam = below[0].first + count;
   const above = fill_whole(aspects.slice(0, seam), shape);
-  const by = below.length === 0 ? 0 : height_of(above.rows) + shape.gap - below[0].top;
+  const by = height_of(above.rows) + shape.gap - below[0].top;
   const moved = below.map((row) => ({ ...row, first: row.first + count, top: row.top + by }));
   return { rows: above.rows.concat(moved), by };
 }

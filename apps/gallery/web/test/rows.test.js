@@ -85,9 +85,12 @@ test("what is put above the reader changes no row he sees, and moves all of them
 
 test("a block of a few rows and more ends with a full row", () => {
   const shape = shape_for(1256);
-  for (let seed = 1; seed <= 200; ++seed) {
+  for (let seed = 1; seed <= 2000; ++seed) {
     const ordinary = aspects_of(seed, 30 + (seed % 20)).map((a) => Math.min(2, Math.max(0.6, a)));
-    assert.ok(fill_whole(ordinary, shape).full, `seed ${seed}`);
+    const { rows, full } = fill_whole(ordinary, shape);
+    assert.ok(full, `seed ${seed}`);
+    check(rows, ordinary.length, shape, `seed ${seed}`);
+    assert.ok(is_full(rows.at(-1), shape), `seed ${seed}`);
   }
 });
 
