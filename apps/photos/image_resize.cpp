@@ -211,11 +211,10 @@ std::uint8_t* reducer::row() noexcept {
 void reducer::row_done() {
   assert(rows_in_ < from_.height);
   ++rows_in_;
-  // An output row is due when the last input row that counts has come. Rows beyond the end never come; their weights
-  // are zero.
-  while (rows_out_ + lines_ < to_.height &&
-         std::min(down_.first[static_cast<std::size_t>(rows_out_ + lines_)] + down_.taps, from_.height) <= rows_in_) {
-    const int y = rows_out_ + lines_;
+  for (int y = rows_out_ + lines_; y < to_.height; ++y) {
+    // A row is due when the last source row that counts has come. Rows beyond the end never come; they weigh nothing.
+    const int last = std::min(down_.first[static_cast<std::size_t>(y)] + down_.taps, from_.height);
+    if (last > rows_in_) return;
     reduce_columns(y, line_.get() + stride_ * static_cast<std::size_t>(lines_));
     ++lines_;
     if (lines_ == 2 || y + 1 == to_.height) {

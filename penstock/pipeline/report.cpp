@@ -198,11 +198,12 @@ std::ostream& print_numbers(std::ostream& out, const report& r) {
   std::size_t width = 6;
   for (const stage_report& s : r.stages) width = std::max(width, s.name.size());
   char line[256];
-  std::snprintf(line, sizeof line, "%-*s %7s %9s %9s %6s %7s %8s %8s %9s %9s\n", static_cast<int>(width), "stage",
+  // Eighty columns with a stage name of eight.
+  std::snprintf(line, sizeof line, "%-*s %7s %6s %6s %6s %7s %7s %6s %8s %8s\n", static_cast<int>(width), "stage",
                 "workers", "in", "out", "busy", "starved", "blocked", "failed", "p50", "p99");
   out << line;
   for (const stage_report& s : r.stages) {
-    std::snprintf(line, sizeof line, "%-*s %7zu %9llu %9llu %6s %7s %8s %8llu ", static_cast<int>(width),
+    std::snprintf(line, sizeof line, "%-*s %7zu %6llu %6llu %6s %7s %7s %6llu ", static_cast<int>(width),
                   s.name.c_str(), s.workers, static_cast<unsigned long long>(s.in),
                   static_cast<unsigned long long>(s.out), percent(s.busy).c_str(), percent(s.starved).c_str(),
                   percent(s.blocked).c_str(), static_cast<unsigned long long>(s.failed + s.dead_lettered));
@@ -210,7 +211,7 @@ std::ostream& print_numbers(std::ostream& out, const report& r) {
     const auto right = [](const std::string& text) {
       const auto columns =
           static_cast<std::size_t>(std::count_if(text.begin(), text.end(), [](char c) { return (c & 0xC0) != 0x80; }));
-      return std::string(columns < 9 ? 9 - columns : 0, ' ') + text;
+      return std::string(columns < 8 ? 8 - columns : 0, ' ') + text;
     };
     out << line << right(s.service.samples ? duration_text(s.service.p50) : "-") << ' '
         << right(s.service.samples ? duration_text(s.service.p99) : "-") << '\n';

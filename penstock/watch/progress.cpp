@@ -124,7 +124,7 @@ std::vector<std::string> progress_block(const report& now, const report& before,
       columns));
   std::size_t width = 5;
   for (const stage_report& s : now.stages) width = std::max(width, columns_of(s.name));
-  lines.push_back(cut(paint(dim, "  " + padded("stage", width) + "      done       rate  queue    busy"), columns));
+  lines.push_back(cut(paint(dim, "  " + padded("stage", width) + "       done       rate  queue    busy"), columns));
   const std::size_t slowest = now.bottleneck();
   for (std::size_t i = 1; i < now.stages.size(); ++i) {
     const stage_report& s = now.stages[i];

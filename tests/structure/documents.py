@@ -31,7 +31,7 @@ for document in documents:
 packages = (root / "script/packages.txt").read_text()
 needs = {"Boost": "libboost1.81-dev", "SQLite3": "libsqlite3-dev", "CURL": "libcurl4-openssl-dev", "OpenSSL": "libssl-dev", "CLI11": "libcli11-dev",
          "nlohmann_json": "nlohmann-json3-dev", "GTest": "libgtest-dev", "PkgConfig": "pkg-config", "vips-cpp": "libvips-dev", "lcms2": "liblcms2-dev",
-         "libjpeg": "libjpeg62-turbo-dev", "benchmark": "libbenchmark-dev", "TBB": "libtbb-dev", "Threads": "g++", "penstock": "g++"}
+         "libjpeg": "libjpeg62-turbo-dev", "libwebp": "libwebp-dev", "benchmark": "libbenchmark-dev", "TBB": "libtbb-dev", "Threads": "g++", "penstock": "g++"}
 for lists in root.rglob("CMakeLists.txt"):
     if {"node_modules", "build"} & set(lists.relative_to(root).parts):
         continue

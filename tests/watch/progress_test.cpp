@@ -43,7 +43,7 @@ TEST(progress, shows_counts_rates_queues_the_bottleneck_and_what_is_left) {
   const auto lines = progress_block(snapshot(40, 4s), snapshot(20, 2s), options, 120, false);
   ASSERT_EQ(lines.size(), 4u);
   EXPECT_EQ(lines[0], "40 of 100 photos · 10.0/s · 6.0 s left · 4.0 s  photos → gallery");
-  EXPECT_EQ(lines[1], "  stage       done       rate  queue    busy");
+  EXPECT_EQ(lines[1], "  stage        done       rate  queue    busy");
   EXPECT_EQ(lines[2], "  resize ×2      40     10.0/s  3/4      █████████▊  97 %  ◀ bottleneck");
   EXPECT_EQ(lines[3], "  upload ×12     40     10.0/s  0/16     ██          20 %");
 }

@@ -45,7 +45,8 @@ async function test(sentence, body, context_options = {}) {
   page.on("pageerror", (error) => complaints.push(error.message));
   page.on("console", (message) => {
     // A refused or failed request is often what the test is about; a script error or a broken policy never is.
-    if (message.type() === "error" && !message.text().startsWith("Failed to load resource")) complaints.push(message.text());
+    if (message.type() !== "error" || message.text().startsWith("Failed to load resource")) return;
+    complaints.push(message.text());
   });
   page.setDefaultTimeout(15_000);
   await page.addInitScript(watch_layout_shifts);
@@ -69,7 +70,8 @@ function watch_layout_shifts() {
   new PerformanceObserver((list) => {
     for (const entry of list.getEntries()) {
       window.layout_shift += entry.value;
-      window.shifted = entry.sources.map((s) => `${s.node?.outerHTML?.slice(0, 80)} ${JSON.stringify(s.previousRect)} ${JSON.stringify(s.currentRect)}`);
+      window.shifted = entry.sources.map(({ node, previousRect: from, currentRect: to }) =>
+        `${node?.outerHTML?.slice(0, 80)} from ${JSON.stringify(from)} to ${JSON.stringify(to)}`);
     }
   }).observe({ type: "layout-shift", buffered: true });
 }
@@ -229,7 +231,16 @@ await test("photos stand in justified rows before any image arrives, and the ima
     await wait;
     await route.continue();
   });
-  await open_gallery(page);
+  let answer;
+  const asked = new Promise((resolve) => (answer = resolve));
+  await page.route("**/api/photos?*", async (route) => {
+    await asked;
+    await route.continue();
+  });
+  await page.goto("/");
+  await until(page, () => getComputedStyle(document.getElementById("loading")).opacity === "1");
+  answer();
+  await page.waitForSelector(thumbnails);
   const before = await boxes(page);
   const list = await page.locator("#photos").boundingBox();
   assert.ok(before.length >= 20);
@@ -523,12 +534,19 @@ await test("the keyboard alone suffices: Tab in reading order, far beyond the fi
   assert.ok(y >= -1 && y + height <= desk.height + 1, "what has the focus is in the window");
   await page.keyboard.press("Shift+Tab");
   assert.equal(await focused(page), "Photo 112");
+  // Looking elsewhere does not lose the place: Tab goes on from it.
+  await scroll_to(page, 0);
+  await two_frames(page);
+  await page.keyboard.press("Tab");
+  assert.equal(await focused(page), "Photo 111");
+  await page.keyboard.press("Shift+Tab");
   await page.keyboard.press("Enter");
   await shown(page, "Photo 112");
   await lightbox_open(page);
   for (let i = 0; i < 6; ++i) {
     await page.keyboard.press("Tab");
-    assert.ok(await page.evaluate(() => document.activeElement === document.body || document.activeElement.closest(".pswp") !== null), "the focus stays in the lightbox");
+    const inside = await page.evaluate(() => document.activeElement === document.body || document.activeElement.closest(".pswp") !== null);
+    assert.ok(inside, "the focus stays in the lightbox");
   }
   await page.keyboard.press("Escape");
   await lightbox_closed(page);
@@ -620,8 +638,8 @@ await test("two fingers zoom into a photo", async (page, context) => {
   const image = '.pswp__item[aria-hidden="false"] .pswp__img:not(.pswp__img--placeholder)';
   const before = (await page.locator(image).boundingBox()).width;
   const hand = await context.newCDPSession(page);
-  const touch = (type, apart) =>
-    hand.send("Input.dispatchTouchEvent", { type, touchPoints: apart === undefined ? [] : [{ x: 195 - apart, y: 380, id: 0 }, { x: 195 + apart, y: 380, id: 1 }] });
+  const fingers = (apart) => [{ x: 195 - apart, y: 380, id: 0 }, { x: 195 + apart, y: 380, id: 1 }];
+  const touch = (type, apart) => hand.send("Input.dispatchTouchEvent", { type, touchPoints: apart === undefined ? [] : fingers(apart) });
   await touch("touchStart", 20);
   for (let apart = 30; apart <= 90; apart += 10) await touch("touchMove", apart);
   await touch("touchEnd");
@@ -680,7 +698,7 @@ for (const [where, y] of [["far down", 3000], ["a little down", 140]]) {
   });
 }
 
-await test("photos that arrive in a burst while the reader scrolls are all there, once, and move nothing", async (page) => {
+await test("photos that arrive in a burst are all there, once, and move nothing", async (page) => {
   await open_gallery(page);
   await scroll_to(page, 2000);
   await two_frames(page);
@@ -697,6 +715,25 @@ await test("photos that arrive in a burst while the reader scrolls are all there
   const names = (await boxes(page)).map((box) => Number(box.name.slice(6)));
   assert.deepEqual(names, names.map((_, i) => total - i));
 });
+
+await test("while a finger is on the photos nothing is put above them, after it is", async (page, context) => {
+  await open_gallery(page);
+  await scroll_to(page, 2000);
+  const hand = await context.newCDPSession(page);
+  const touch = (type, ...points) => hand.send("Input.dispatchTouchEvent", { type, touchPoints: points });
+  await touch("touchStart", { x: 200, y: 400 });
+  await touch("touchMove", { x: 200, y: 320 }); // a tap would open the photo
+  await until(page, () => scrollY > 2000);
+  const height = await page.evaluate(() => document.documentElement.scrollHeight);
+  await publish(1);
+  ++total;
+  await page.getByRole("button", { name: "1 new photo" }).waitFor();
+  await two_frames(page);
+  assert.equal(await page.evaluate(() => document.documentElement.scrollHeight), height);
+  assert.equal(await page.locator("#count").textContent(), `${total - 1} photos`);
+  await touch("touchEnd");
+  await until(page, (count) => document.getElementById("count").textContent === count, `${total} photos`);
+}, { viewport: { width: 390, height: 760 }, hasTouch: true, isMobile: true });
 
 await test("an open lightbox is not disturbed by arrivals; they are there when it closes", async (page) => {
   await open_gallery(page);

@@ -21,8 +21,11 @@ export async function draw_pictures(browser, folder) {
   const pictures = [];
   const count = folder ? Math.max(names.length, shapes.length * 2) : shapes.length;
   for (let i = 0; i < count; ++i) {
-    const renditions = await page.evaluate(draw, { name: names[i % names.length], shape: shapes[(i * 5) % shapes.length], hue: (i * 83) % 360, longest });
-    pictures.push({ renditions: renditions.map(({ base64, ...rest }) => ({ ...rest, type: "image/jpeg", bytes: Buffer.from(base64, "base64") })) });
+    const order = { name: names[i % names.length], shape: shapes[(i * 5) % shapes.length], hue: (i * 83) % 360, longest };
+    const renditions = await page.evaluate(draw, order);
+    pictures.push({
+      renditions: renditions.map(({ base64, ...rest }) => ({ ...rest, type: "image/jpeg", bytes: Buffer.from(base64, "base64") })),
+    });
   }
   await context.close();
   return pictures;
