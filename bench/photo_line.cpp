@@ -1,8 +1,9 @@
-// What does the pipeline add to the work of its stages, and is its bottleneck kept busy? The same photos, serially (the stages' own work, one
-// after the other on one thread) and through the photo line, in turn; processor time of the process for each.
+// What does the pipeline add to the work of its stages, and is its bottleneck kept busy? The same photos, serially (the
+// stages' own work, one after the other on one thread) and through the photo line, in turn; processor time of the
+// process for each.
 //
 //   bench_photo_line SCRATCH ROUNDS FOLDER...        prints one line of JSON
-#include <sys/resource.h>
+#include "apps/photos/photo_line.hpp"
 
 #include <algorithm>
 #include <chrono>
@@ -12,8 +13,9 @@
 #include <thread>
 #include <vector>
 
+#include <sys/resource.h>
+
 #include "apps/gallery/store.hpp"
-#include "apps/photos/photo_line.hpp"
 
 namespace {
 
@@ -87,7 +89,8 @@ int main(int argc, char** argv) {
     for (const bool whole_line : {round % 2 == 0, round % 2 != 0}) {
       std::filesystem::remove_all(scratch / "gallery");
       gallery::store store(scratch / "gallery");
-      const auto r = timed([&](outcome_of_round& o) { whole_line ? through_the_line(folders, store, o) : serially(folders, store, o); });
+      const auto r = timed(
+          [&](outcome_of_round& o) { whole_line ? through_the_line(folders, store, o) : serially(folders, store, o); });
       photos = r.photos;
       (whole_line ? line : serial).push_back(r.processor / static_cast<double>(r.photos));
       if (whole_line) busy.push_back(r.busy);
@@ -98,7 +101,8 @@ int main(int argc, char** argv) {
   std::filesystem::remove_all(scratch / "gallery");
   std::vector<double> line_wall, serial_wall;
   for (const double s : speed) (s > 0 ? line_wall : serial_wall).push_back(std::abs(s));
-  std::cout << "{\"photos\": " << photos << ", \"rounds\": " << rounds << ", \"serial_cpu_ms\": " << 1e3 * median(serial)
-            << ", \"line_cpu_ms\": " << 1e3 * median(line) << ", \"ratio\": " << median(ratio) << ", \"bottleneck_busy\": " << median(busy)
+  std::cout << "{\"photos\": " << photos << ", \"rounds\": " << rounds
+            << ", \"serial_cpu_ms\": " << 1e3 * median(serial) << ", \"line_cpu_ms\": " << 1e3 * median(line)
+            << ", \"ratio\": " << median(ratio) << ", \"bottleneck_busy\": " << median(busy)
             << ", \"serial_wall_s\": " << median(serial_wall) << ", \"line_wall_s\": " << median(line_wall) << "}\n";
 }

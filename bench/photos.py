@@ -33,7 +33,7 @@ ORIGINALS = [
     FORENSICS + "pic2/IMG_20200608_111614.jpg",
     "/usr/share/wallpapers/SafeLanding/contents/images/5120x2880.jpg",
 ]
-# What cameras deliver, 12 to 24 megapixels. Eight sizes and seven originals: no two of the first 56 photos are alike, and mirroring goes on from there.
+# What cameras deliver, 12 to 24 megapixels. Eight sizes and seven originals make 56 photos; from there on they are mirrored in another way.
 SIZES = [(4000, 3000), (6000, 4000), (4608, 3456), (5184, 3456), (4032, 3024), (5472, 3648), (4896, 3672), (5120, 2880)]
 
 
@@ -45,7 +45,7 @@ def with_orientation(jpeg: bytes, orientation: int) -> bytes:
 
 def make_photo(number: int, to: pathlib.Path) -> None:
     width, height = SIZES[number % len(SIZES)]
-    mirror = number // len(ORIGINALS) % 4
+    mirror = (number // len(ORIGINALS) + number // 56) % 4
     picture, mirrored, jpeg = (to.with_suffix(suffix) for suffix in (".v", ".mirrored.v", ".part.jpg"))
 
     def run(*command) -> None:

@@ -13,7 +13,8 @@ void set_listen_address(server_options& options, const std::string& text) {
     options.address = options.address.substr(1, options.address.size() - 2);
   const auto [end, error] = std::from_chars(port.data(), port.data() + port.size(), options.port);
   if (error != std::errc{} || end != port.data() + port.size() || options.address.empty())
-    throw std::invalid_argument("cannot listen at \"" + text + "\": write an address and a port, such as 127.0.0.1:8080");
+    throw std::invalid_argument("cannot listen at \"" + text +
+                                "\": write an address and a port, such as 127.0.0.1:8080");
 }
 
 }  // namespace penstock::gallery

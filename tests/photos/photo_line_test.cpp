@@ -34,7 +34,8 @@ class photo_line_test : public ::testing::Test {
 
   void write(const std::string& name, const test_files::file_bytes& bytes) const {
     fs::create_directories((root_ / "in" / name).parent_path());
-    std::ofstream(root_ / "in" / name, std::ios::binary).write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
+    std::ofstream(root_ / "in" / name, std::ios::binary)
+        .write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
   }
   // A photo that is like no other.
   static test_files::file_bytes photo(int number, int width = 400, int height = 300) {
@@ -54,7 +55,8 @@ class photo_line_test : public ::testing::Test {
 };
 
 TEST_F(photo_line_test, publishes_every_photo_once_and_a_second_run_changes_nothing) {
-  for (int i = 0; i < 12; ++i) write("day" + std::to_string(i % 3) + "/IMG_" + std::to_string(i) + ".jpg", photo(i, 400 + i));
+  for (int i = 0; i < 12; ++i)
+    write("day" + std::to_string(i % 3) + "/IMG_" + std::to_string(i) + ".jpg", photo(i, 400 + i));
   gallery::store store(root_ / "gallery");
   const auto first = run(options(), store);
   EXPECT_EQ(first.found, 12u);
