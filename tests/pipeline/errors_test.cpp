@@ -279,7 +279,7 @@ TEST(errors, options_that_contradict_each_other_are_refused_before_anything_star
   EXPECT_TRUE(refused({.timeout = 1s}, plain));
   EXPECT_TRUE(refused({.capacity_bytes = 10}, plain));
   EXPECT_TRUE(refused({.workers = 2, .ordered = true}, plain));
-  EXPECT_TRUE(refused({.workers = 2}, [n = 0](int) mutable { ++n; }));
+  EXPECT_TRUE(refused({.workers = 2}, [seen = std::vector<int>()](int i) mutable { seen.push_back(i); }));
   EXPECT_EQ(entered, 0);
   const auto used_up = [](std::unique_ptr<int>) {};
   EXPECT_THROW(
