@@ -30,7 +30,7 @@ class latch {
 }  // namespace
 
 int serve_command(const std::filesystem::path& directory, server_options options, std::ostream& out,
-                  std::stop_token stop) {
+                  const std::stop_token& stop) {
   const bool is_there = std::filesystem::exists(directory / "gallery.db");
   const bool takes_uploads = !options.token.empty();
   store photos(directory, takes_uploads || !is_there ? store::access::publish : store::access::read);

@@ -16,6 +16,6 @@ namespace penstock::gallery {
 // Prints the page's address to `out` once it can be used. Blocks; what wakes it is `stop`. Throws std::runtime_error
 // that says what to do when it cannot start.
 int serve_command(const std::filesystem::path& directory, server_options options, std::ostream& out,
-                  std::stop_token stop);
+                  const std::stop_token& stop);
 
 }  // namespace penstock::gallery

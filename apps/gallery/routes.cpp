@@ -103,7 +103,7 @@ std::variant<reply, upload_order, stream_order> routes::decide(const request_hea
   return failure_reply(std::current_exception());
 }
 
-reply failure_reply(std::exception_ptr failure) noexcept {
+reply failure_reply(const std::exception_ptr& failure) noexcept {
   try {
     std::rethrow_exception(failure);
   } catch (const invalid_photo& wrong) {

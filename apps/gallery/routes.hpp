@@ -61,6 +61,6 @@ class routes {
 [[nodiscard]] std::string events_of(const std::vector<published_photo>& photos);
 
 // The reply for a failure to publish.
-[[nodiscard]] reply failure_reply(std::exception_ptr failure) noexcept;
+[[nodiscard]] reply failure_reply(const std::exception_ptr& failure) noexcept;
 
 }  // namespace penstock::gallery

@@ -19,8 +19,8 @@ inline constexpr std::size_t max_renditions = 16;
 inline constexpr int max_side = 65535;  // pixels; what a JPEG can be
 inline constexpr std::size_t max_fields = 64;
 inline constexpr std::size_t max_field_name_bytes = 64;
-inline constexpr std::size_t max_fields_bytes = 24 * 1024;  // all names and values together
-inline constexpr std::size_t max_head_bytes = 64 * 1024;    // the bundle's JSON line
+inline constexpr std::size_t max_fields_bytes = std::size_t{24} * 1024;  // all names and values together
+inline constexpr std::size_t max_head_bytes = std::size_t{64} * 1024;    // the bundle's JSON line
 
 // The photo itself is wrong: trying again will not help.
 class invalid_photo : public std::runtime_error {

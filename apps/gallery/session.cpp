@@ -27,9 +27,9 @@ namespace http = boost::beast::http;
 using boost::system::error_code;
 using std::chrono::steady_clock;
 
-constexpr std::size_t buffer_bytes = 64 * 1024;
+constexpr std::size_t buffer_bytes = std::size_t{64} * 1024;
 constexpr std::uint32_t head_bytes = 16 * 1024;
-constexpr std::size_t send_bytes = 256 * 1024;  // at a time; then it is somebody else's turn
+constexpr std::size_t send_bytes = std::size_t{256} * 1024;  // at a time; then it is somebody else's turn
 constexpr int stream_send_buffer_bytes =
     64 * 1024;  // of the kernel: how far an event stream may run ahead of its reader
 constexpr std::size_t events_at_a_time = 32;
@@ -112,7 +112,7 @@ session::~session() {
 void session::start(welcome how) {
   net::co_spawn(
       hub_.io, [self = shared_from_this(), how] { return self->run(how); },
-      [self = shared_from_this()](std::exception_ptr) {
+      [self = shared_from_this()](const std::exception_ptr&) {
         // Whatever ended the coroutine ended this connection only.
         self->cut();
         self->watchdog_.cancel();

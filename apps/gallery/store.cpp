@@ -23,18 +23,18 @@ constexpr std::int64_t schema_version = 1;
 constexpr std::chrono::milliseconds watch_interval(1000);
 
 constexpr std::string_view schema[] = {
-    "CREATE TABLE photo("
-    "  sequence INTEGER PRIMARY KEY AUTOINCREMENT,"
-    "  id TEXT NOT NULL UNIQUE,"
-    "  fields TEXT NOT NULL) STRICT",
-    "CREATE TABLE rendition("
-    "  sequence INTEGER NOT NULL REFERENCES photo(sequence) ON DELETE CASCADE,"
-    "  width INTEGER NOT NULL,"
-    "  height INTEGER NOT NULL,"
-    "  media_type TEXT NOT NULL,"
-    "  bytes INTEGER NOT NULL,"
-    "  digest TEXT NOT NULL,"
-    "  PRIMARY KEY(sequence, width)) STRICT, WITHOUT ROWID",
+    ("CREATE TABLE photo("
+     "  sequence INTEGER PRIMARY KEY AUTOINCREMENT,"
+     "  id TEXT NOT NULL UNIQUE,"
+     "  fields TEXT NOT NULL) STRICT"),
+    ("CREATE TABLE rendition("
+     "  sequence INTEGER NOT NULL REFERENCES photo(sequence) ON DELETE CASCADE,"
+     "  width INTEGER NOT NULL,"
+     "  height INTEGER NOT NULL,"
+     "  media_type TEXT NOT NULL,"
+     "  bytes INTEGER NOT NULL,"
+     "  digest TEXT NOT NULL,"
+     "  PRIMARY KEY(sequence, width)) STRICT, WITHOUT ROWID"),
     // count(*) reads an index of all photos: too slow to be asked with every page of a large gallery.
     "CREATE TABLE tally(photos INTEGER NOT NULL) STRICT",
     "INSERT INTO tally VALUES(0)",

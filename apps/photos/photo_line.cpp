@@ -75,7 +75,7 @@ class photo_line::state {
         photo_source ahead(options_.sources);
         std::uint64_t n = 0;
         while (!stop.stop_requested() && ahead.next()) ++n;
-        if (!stop.stop_requested()) total_ = n;
+        if (!stop.stop_requested()) total_ = static_cast<std::int64_t>(n);
       } catch (...) {
         // A folder that went away: then there is no total to tell, and the line itself reports it.
       }
@@ -134,21 +134,19 @@ running_pipeline<void> photo_line::state::assemble() {
   if (options_.on_failure)
     running.on_failure = [tell = options_.on_failure](const failure& f) { tell(f.place.label, f.reason); };
 
-  auto photos = from([this]() -> std::optional<shot> {
+  const auto next = [this]() -> std::optional<shot> {
     auto found = source_.next();
     if (!found) return std::nullopt;
     ++found_;
     return shot{*std::move(found)};
-  });
-  return std::move(photos)  //
-         | stage(
-               "download", [this](shot& s, std::stop_token stop) { return download(s, stop); },
-               std::move(downloading))  //
-         |
-         stage(
-             "resize", [this](downloaded& d, std::stop_token stop) { return resize(d, stop); }, std::move(resizing))  //
-         | sink(
-               "upload", [this](resized& r) { upload(r); }, std::move(uploading))  //
+  };
+  const auto download_one = [this](shot& s, const std::stop_token& stop) { return download(s, stop); };
+  const auto resize_one = [this](downloaded& d, const std::stop_token& stop) { return resize(d, stop); };
+  const auto upload_one = [this](resized& r) { upload(r); };
+  return from(next)                                                 //
+         | stage("download", download_one, std::move(downloading))  //
+         | stage("resize", resize_one, std::move(resizing))         //
+         | sink("upload", upload_one, std::move(uploading))         //
          | penstock::start(std::move(running));
 }
 

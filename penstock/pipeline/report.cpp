@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cinttypes>
 #include <cmath>
 #include <cstdio>
 #include <ostream>
@@ -203,10 +204,9 @@ std::ostream& print_numbers(std::ostream& out, const report& r) {
                 "workers", "in", "out", "busy", "starved", "blocked", "failed", "p50", "p99");
   out << line;
   for (const stage_report& s : r.stages) {
-    std::snprintf(line, sizeof line, "%-*s %7zu %6llu %6llu %6s %7s %7s %6llu ", static_cast<int>(width),
-                  s.name.c_str(), s.workers, static_cast<unsigned long long>(s.in),
-                  static_cast<unsigned long long>(s.out), percent(s.busy).c_str(), percent(s.starved).c_str(),
-                  percent(s.blocked).c_str(), static_cast<unsigned long long>(s.failed + s.dead_lettered));
+    std::snprintf(line, sizeof line, "%-*s %7zu %6" PRIu64 " %6" PRIu64 " %6s %7s %7s %6" PRIu64 " ",
+                  static_cast<int>(width), s.name.c_str(), s.workers, s.in, s.out, percent(s.busy).c_str(),
+                  percent(s.starved).c_str(), percent(s.blocked).c_str(), s.failed + s.dead_lettered);
     // By hand, because printf counts the two bytes of µ as two columns.
     const auto right = [](const std::string& text) {
       const auto columns =

@@ -391,11 +391,12 @@ bool thread_stage<In, F>::accept(envelope<In>&& item, worker& from) noexcept {
   conqueue_status status = queue_.try_push(std::move(item));
   if (status == conqueue_status::full) {
     const counted_wait waiting(from, wait_kind::blocked);
-    status = queue_.push(std::move(item), wait_limit{});
+    status =
+        queue_.push(std::move(item), wait_limit{});  // NOLINT(bugprone-use-after-move): what is refused is unchanged
   }
   if (status == conqueue_status::success) return true;
   ++refused_;
-  hand_back(std::move(item), 0, nullptr);
+  hand_back(std::move(item), 0, nullptr);  // NOLINT(bugprone-use-after-move): the same
   return false;
 }
 
