@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <ranges>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include <sys/resource.h>
@@ -57,6 +58,22 @@ double counting_ns() {
   return static_cast<double>(std::chrono::nanoseconds(std::chrono::steady_clock::now() - start).count()) / items;
 }
 
+// What a pipeline of 3, 4 and 5 workers costs while nothing comes.
+double idle_ms(std::chrono::seconds how_long) {
+  const auto pass = [](int i) { return i; };
+  auto line = penstock::from<int>() | penstock::stage("a", pass, {.workers = 3}) |
+              penstock::stage("b", pass, {.workers = 4}) | penstock::sink("c", [](int) {}, {.workers = 5}) |
+              penstock::start();
+  line.push(1);
+  while (line.snapshot().delivered < 1) std::this_thread::yield();
+  const double before = processor_seconds();
+  std::this_thread::sleep_for(how_long);
+  const double used = processor_seconds() - before;
+  line.close();
+  (void)line.wait();
+  return 1e3 * used;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -64,7 +81,8 @@ int main(int argc, char** argv) {
   const int rounds = argc > 1 ? std::stoi(argv[1]) : 5;
   std::vector<double> counting;
   for (int round = 0; round < rounds; ++round) counting.push_back(counting_ns());
-  std::printf("counting for live snapshots: %.1f ns per item and stage\n\n", median(counting));
+  std::printf("counting for live snapshots: %.1f ns per item and stage\n", median(counting));
+  std::printf("idle: %.2f ms of processor time in 5 s\n\n", idle_ms(std::chrono::seconds(5)));
   std::printf("%-10s %-8s %14s %14s %8s %8s\n", "work", "workers", "serial µs/item", "line µs/item", "ratio",
               "busiest");
   for (const int micros : {10, 100, 1000}) {

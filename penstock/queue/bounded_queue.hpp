@@ -66,6 +66,7 @@ struct queue_statistics {
   std::uint64_t popped = 0;      // by pop and take in all their forms; not what cancel() handed back
   std::uint64_t push_waits = 0;  // pushes that had to wait
   std::uint64_t pop_waits = 0;   // pops that had to wait
+  std::uint64_t wakes = 0;       // of waiting threads: one per need
   std::size_t size = 0;          // items inside now
   std::size_t bytes = 0;         // their size now; 0 without byte_capacity
   std::size_t peak_size = 0;
@@ -301,8 +302,8 @@ void bounded_queue<T>::remove_front() noexcept {
 
 template <class T>
 void bounded_queue<T>::settle() noexcept {
-  if (!consumers_.empty() && (!ring_.empty() || closed_)) consumers_.call_head();
-  if (!producers_.empty() && (closed_ || has_room(producers_.head()->need))) producers_.call_head();
+  if (!consumers_.empty() && (!ring_.empty() || closed_)) counts_.wakes += consumers_.call_head();
+  if (!producers_.empty() && (closed_ || has_room(producers_.head()->need))) counts_.wakes += producers_.call_head();
 }
 
 template <class T>
@@ -552,8 +553,7 @@ void bounded_queue<T>::close() noexcept {
   mutex_lock lock(mutex_);
   if (closed_) return;
   closed_ = true;
-  producers_.call_all();
-  consumers_.call_all();
+  counts_.wakes += producers_.call_all() + consumers_.call_all();
 }
 
 template <class T>

@@ -54,17 +54,21 @@ class wait_line {
     (p.previous ? p.previous->next : head_) = p.next;
     (p.next ? p.next->previous : tail_) = p.previous;
   }
-  void call_head() noexcept {
-    if (!head_ || head_->called) return;
+  // Returns how many were woken.
+  std::size_t call_head() noexcept {
+    if (!head_ || head_->called) return 0;
     head_->called = true;
     // While the mutex is held: afterwards the place may be gone, because its owner gave up at its deadline.
     head_->ready.notify_one();
+    return 1;
   }
-  void call_all() noexcept {
-    for (place* p = head_; p; p = p->next) {
+  std::size_t call_all() noexcept {
+    std::size_t count = 0;
+    for (place* p = head_; p; p = p->next, ++count) {
       p->called = true;
       p->ready.notify_one();
     }
+    return count;
   }
 
  private:

@@ -477,7 +477,39 @@ TEST(bounded_queue, nothing_is_lost_doubled_or_reordered_per_producer) {
   }
 }
 
-// One wake per need: a consumer that waits wakes as often as it is given an item, not more.
+TEST(bounded_queue, one_item_wakes_one_consumer_and_one_pop_one_producer) {
+  bounded_queue<int> queue(2);
+  std::vector<std::jthread> consumers;
+  for (int i = 0; i < 4; ++i) consumers.emplace_back([&] { (void)queue.pop(); });
+  until_waits(queue, 0, 4);
+  for (int i = 0; i < 4; ++i) {
+    queue.push(i);
+    while (queue.size_approx() > 0) std::this_thread::yield();  // it has been taken
+    EXPECT_EQ(queue.statistics().wakes, static_cast<std::uint64_t>(i + 1));
+  }
+  consumers.clear();
+  queue.push(0);
+  queue.push(0);
+  std::vector<std::jthread> producers;
+  for (int i = 0; i < 4; ++i) producers.emplace_back([&] { queue.push(1); });
+  until_waits(queue, 4, 4);
+  for (int i = 0; i < 4; ++i) {
+    (void)queue.pop();
+    while (queue.size_approx() < 2) std::this_thread::yield();  // the room has been filled
+    EXPECT_EQ(queue.statistics().wakes, static_cast<std::uint64_t>(4 + i + 1));
+  }
+}
+
+TEST(bounded_queue, nobody_is_woken_when_nobody_waits) {
+  bounded_queue<int> queue(4);
+  for (int i = 0; i < 100; ++i) {
+    queue.push(i);
+    (void)queue.pop();
+  }
+  queue.close();
+  EXPECT_EQ(queue.statistics().wakes, 0u);
+}
+
 TEST(bounded_queue, cancel_under_load_accounts_for_every_item) {
   for (int round = 0; round < 200; ++round) {
     bounded_queue<int> queue(4);
