@@ -12,10 +12,10 @@
 // Photos are JPEG, PNG, WebP, HEIC, AVIF, TIFF and GIF, by content. A photo that is cut short or damaged is refused:
 // libraries paint what is missing grey and call it success, and then a half-copied file is published for good.
 //
-// THREADS  Everything may be called at the same time, the image_library's constructor and destructor excepted.
-//          Work is done on the calling thread; a caller who wants two at a time calls from two threads.
-// ENDING   A requested stop ends the work with `cancelled` at the next rows; where a library handles the whole
-//          picture in one call (HEIC, AVIF, WebP and GIF in; AVIF out), after that call: tenths of a second.
+// THREADS  Everything may be called at the same time, the image_library's constructor and destructor excepted. Work is
+//          done on the calling thread; a caller who wants two at a time calls from two threads.
+// ENDING   A requested stop ends the work with `cancelled` at the next rows; where a library handles the whole picture
+//          in one call (HEIC, AVIF, WebP and GIF in; AVIF out), after that call: tenths of a second.
 // MEMORY   At most image_info::peak_bytes beside the file's own bytes.
 #pragma once
 

@@ -10,11 +10,10 @@
 //   upload     makes the photo visible in the gallery, whole and durably
 //
 // MEMORY   Every photo takes its share of `memory_bytes` before it is read: its file and all that resizing it will
-// need; it gives back what it
-//          no longer needs on the way. So the sum never exceeds the limit, and no photo waits in the middle for more.
+//          need; it gives back what it no longer needs on the way. So the sum never exceeds the limit, and no photo
+//          waits in the middle for more.
 // ENDING   What is published is published for good, and a photo is there whole or not at all, so a run that was stopped
-// or killed is finished
-//          by running it again.
+//          or killed is finished by running it again.
 #pragma once
 
 #include <cstdint>

@@ -8,7 +8,8 @@
 //
 // A bound on a whole pipeline, where a queue's capacity bounds one place: the reservation travels with the item and
 // ends with it. One who takes all it will need at once can never be part of a deadlock; one who comes back for more
-// can.
+// can. So can one who holds a part while it waits for its turn: take it before an `ordered` stage, not in its function,
+// where a later item could take what the item whose turn it is needs.
 //
 // THREADS  Every member at the same time. A reservation belongs to one thread at a time.
 // ORDER    First come, first served: a small request does not overtake a large one that waits.

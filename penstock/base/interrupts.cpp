@@ -32,6 +32,8 @@ interrupts::interrupts() {
   int none = -1;
   if (!handler_fd.compare_exchange_strong(none, write_end_.get()))
     throw std::logic_error("penstock: there is an object of class interrupts already");
+  // Before the listener starts, which reads them.
+  for (std::size_t i = 0; i < signals_.size(); ++i) ::sigaction(signals_[i], nullptr, &former_[i]);
   try {
     listener_ = std::jthread([this] { listen(); });
   } catch (...) {
@@ -43,7 +45,6 @@ interrupts::interrupts() {
   action.sa_flags = SA_RESTART;
   sigemptyset(&action.sa_mask);
   for (std::size_t i = 0; i < signals_.size(); ++i) {
-    ::sigaction(signals_[i], nullptr, &former_[i]);
     // Started with nohup or in the background of a script, a signal is ignored; that decision is the user's.
     if (former_[i].sa_handler != SIG_IGN) ::sigaction(signals_[i], &action, nullptr);
   }
@@ -55,6 +56,8 @@ interrupts::~interrupts() {
   const unsigned char end = 0;  // no signal has this number
   (void)!::write(write_end_.get(), &end, 1);
   listener_.join();
+  // Again: the second signal, heard late, may have set the default action in between.
+  for (std::size_t i = 0; i < signals_.size(); ++i) ::sigaction(signals_[i], &former_[i], nullptr);
 }
 
 void interrupts::listen() {
@@ -70,7 +73,8 @@ void interrupts::listen() {
         first_.request_stop();
         break;
       case 2:
-        for (const int s : signals_) ::signal(s, SIG_DFL);
+        for (std::size_t i = 0; i < signals_.size(); ++i)
+          if (former_[i].sa_handler != SIG_IGN) ::signal(signals_[i], SIG_DFL);
         second_.request_stop();
         break;
       default:

@@ -6,8 +6,7 @@
 //
 // THREADS  One thread of its own reads the signals, so what hangs on the tokens runs there, not in a signal handler.
 // ENDING   The destructor puts the former handlers back. A third signal finds the default action: a program that hangs
-// in spite
-//          of everything can still be ended from the keyboard.
+//          in spite of everything can still be ended from the keyboard.
 // REQUIRES At most one object at a time in a process (throws std::logic_error): a signal handler is global by nature.
 #pragma once
 

@@ -40,6 +40,8 @@ class wait_limit {
     const auto now = clock::now();
     const auto most = std::chrono::duration_cast<std::chrono::duration<double>>(clock::time_point::max() - now);
     if (std::chrono::duration_cast<std::chrono::duration<double>>(patience) >= most) return clock::time_point::max();
+    if (std::chrono::duration_cast<std::chrono::duration<double>>(patience) <= std::chrono::duration<double>(0))
+      return now;
     return now + std::chrono::ceil<clock::duration>(patience);
   }
 

@@ -65,6 +65,8 @@ class inlet {
   virtual bool accept(envelope<T>&& item, worker& from) noexcept = 0;
   // For those who can keep an item that is refused: it stays in `item`, and nothing is counted.
   virtual conqueue_status offer(envelope<T>& item, const wait_limit* limit) = 0;
+  // How many offers were taken; counted together with the taking, so that no moment shows one without the other.
+  [[nodiscard]] virtual std::uint64_t taken() const noexcept = 0;
 
  protected:
   ~inlet() = default;

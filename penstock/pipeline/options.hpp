@@ -40,7 +40,10 @@ struct stage_options {
   std::size_t workers = 1;
   std::size_t capacity = 16;       // items that may wait before this stage; at least 1
   std::size_t capacity_bytes = 0;  // their size, if the item type tells it (item.hpp); 0: no limit in bytes
-  bool ordered = false;            // results leave in the order of the items, whichever worker is done first
+  // Results leave in the order of the items, whichever worker is done first. With several workers up to capacity +
+  // workers finished results wait here for their turn, besides what waits before the stage; capacity_bytes does not
+  // count them.
+  bool ordered = false;
   penstock::on_error on_error = penstock::on_error::stop;
   failure_limit limit{};
   retry_policy retry{};

@@ -13,9 +13,11 @@
 // THREADS  Each worker is a thread, and so is a source that is not fed by hand. run() uses none of the caller's.
 // ORDER    Unordered where a stage has several workers; `ordered` keeps the order of its input.
 // ENDING   The source ends → each stage finishes what it has → run() returns. A stop, or the first failure: every
-// worker finishes what is in
-//          its hand, what waits is handed back, run() returns or throws. Every thread is joined in every case.
-// MEMORY   Between two stages wait at most `capacity` items; in all, at most the sum of capacities and workers.
+//          worker finishes what is in its hand, what waits is handed back, run() returns or throws. Every thread is
+//          joined in every case.
+// MEMORY   Before each stage wait at most `capacity` items; in all, at most the sum of capacities and workers, and one
+//          in the source's hand. An ordered stage with several workers may hold as many results once more, until their
+//          turn comes.
 #pragma once
 
 #include <memory>

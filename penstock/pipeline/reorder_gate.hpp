@@ -5,8 +5,10 @@
 // ahead waits.
 //
 // THREADS  All members at the same time. One thread at a time releases, outside of the lock, because releasing may wait
-// for room. ENDING   After stop() nobody waits here and results pass in whatever order they come. leftovers() gives
-// what nobody released. MEMORY   `window` results at most.
+//          for room.
+// ENDING   After stop() nobody waits here and results pass in whatever order they come. leftovers() gives what nobody
+//          released.
+// MEMORY   `window` results at most.
 #pragma once
 
 #include <cstddef>

@@ -2,6 +2,7 @@
 #include <cinttypes>
 #include <cmath>
 #include <cstdio>
+#include <locale>
 #include <ostream>
 #include <sstream>
 #include <thread>
@@ -245,6 +246,7 @@ std::ostream& operator<<(std::ostream& out, const report& r) {
 
 std::string to_json(const report& r) {
   std::ostringstream out;
+  out.imbue(std::locale::classic());  // the program's own may group digits, or write a comma
   out.precision(6);
   out << R"({"outcome":)" << quoted(std::string(to_string(r.outcome))) << R"(,"wall_s":)" << seconds(r.wall)
       << R"(,"entered":)" << r.entered << R"(,"expanded":)" << r.expanded << R"(,"delivered":)" << r.delivered
@@ -272,6 +274,13 @@ std::string to_json(const report& r) {
   for (const failure& f : r.failures) {
     out << comma << R"({"stage":)" << quoted(f.place.stage) << R"(,"item":)" << f.place.number << R"(,"label":)"
         << quoted(f.place.label) << R"(,"attempt":)" << f.place.attempt << R"(,"reason":)" << quoted(f.reason) << '}';
+    comma = ",";
+  }
+  out << R"(],"unfinished":[)";
+  comma = "";
+  for (const unfinished_item& u : r.unfinished) {
+    out << comma << R"({"stage":)" << quoted(u.place.stage) << R"(,"item":)" << u.place.number << R"(,"label":)"
+        << quoted(u.place.label) << '}';
     comma = ",";
   }
   out << "]}";

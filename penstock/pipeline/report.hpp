@@ -5,13 +5,12 @@
 //   std::cout << report;               // a table, the sums, the bottleneck, the failures
 //   std::cout << to_json(report);      // the same for programs
 //
-// SUMS     Every item that entered a stage ended there in one way:  in = passed + filtered + failed + dead_lettered +
-// returned.
-//          What a stage put out is what the next one took in. A run whose sums do not meet throws std::logic_error: it
-//          is our bug. In a snapshot of a running pipeline some items are under way, so `in` is larger.
+// SUMS     Every item that entered a stage ended there in one way: in = passed + filtered + failed + dead_lettered +
+//          returned. What a stage put out is what the next one took in. A run whose sums do not meet throws
+//          std::logic_error: it is our bug. In a snapshot of a running pipeline some items are under way, so `in` is
+//          larger.
 // SHARES   busy, starved, blocked and paused are shares of the stage's worker time and add up to 1: in the function,
-// waiting for an
-//          item, waiting for room in the next stage, waiting for the next attempt.
+//          waiting for an item, waiting for room in the next stage, waiting for the next attempt.
 #pragma once
 
 #include <chrono>

@@ -80,12 +80,24 @@ void run_control::record_failure(item_place place, const std::exception_ptr& cau
     failure f{place, exception_text(cause), nullptr};
     stage_error error(std::move(place), cause);
     f.error = std::make_exception_ptr(error);
-    if (options_.on_failure) options_.on_failure(f);
-    mutex_lock lock(mutex_);
-    if (fatal && !first_failure_) first_failure_.emplace(error);
-    if (failures_.size() < options_.keep_failures) failures_.push_back(std::move(f));
+    {
+      mutex_lock lock(mutex_);
+      // A run that is being stopped has its end already: what a function throws because it was asked to stop is listed.
+      if (fatal && !first_failure_ && !stopping()) first_failure_.emplace(error);
+      if (failures_.size() < options_.keep_failures) failures_.push_back(f);
+    }
+    if (options_.on_failure) {
+      try {
+        options_.on_failure(f);
+      } catch (...) {
+        fatal = true;
+        f.place.stage += ", its on_failure function";
+        mutex_lock lock(mutex_);
+        if (!first_failure_) first_failure_.emplace(std::move(f.place), std::current_exception());
+      }
+    }
   } catch (...) {
-    // No memory to say it well, or on_failure threw: then that ends the run, in as few words as it takes.
+    // No memory to say it well: then that ends the run, in as few words as it takes.
     fatal = true;
     mutex_lock lock(mutex_);
     if (!first_failure_) {
@@ -128,9 +140,9 @@ report run_control::wait() {
                    [](const unfinished_item& a, const unfinished_item& b) { return a.place.number < b.place.number; });
   if (error)
     r.outcome = outcome::failed;
-  else if (stopping())
+  else if (stopping() && !(source_ended_ && r.returned == 0))
     r.outcome = outcome::cancelled;
-  else if (draining())
+  else if (draining() && !source_ended_)
     r.outcome = outcome::drained;
   else
     r.outcome = outcome::completed;

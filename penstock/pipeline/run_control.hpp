@@ -5,7 +5,7 @@
 //
 // THREADS  Everything may be called from any thread, workers and stop callbacks included; start() and wait() from one.
 // ENDING   wait() joins every thread. Nothing here waits without a wake-up: workers wait in queues, and stopping closes
-// them all.
+//          them all.
 #pragma once
 
 #include <atomic>
@@ -53,6 +53,8 @@ class run_control {
   [[nodiscard]] std::stop_token drain_token() const noexcept { return drain_.get_token(); }  // of a stop, too
   [[nodiscard]] bool stopping() const noexcept { return stop_.stop_requested(); }
   [[nodiscard]] bool draining() const noexcept { return drain_.stop_requested(); }
+  // The source has come to its end by itself: what is asked of the run from now on cuts nothing short.
+  void source_ended() noexcept { source_ended_ = true; }
   [[nodiscard]] deadline_watch& deadlines() noexcept { return deadlines_; }
   // Records a failed item; with `fatal`, the run ends because of it.
   void record_failure(item_place place, const std::exception_ptr& cause, bool fatal) noexcept;
@@ -71,6 +73,7 @@ class run_control {
   std::unique_ptr<std::atomic<std::size_t>[]> working_;  // workers of each node that have not ended
   std::stop_source stop_;
   std::stop_source drain_;
+  std::atomic<bool> source_ended_ = false;
   deadline_watch deadlines_;
   phase phase_ = phase::built;  // of the thread that starts and waits
   std::vector<std::jthread> threads_;

@@ -9,9 +9,9 @@
 //   auto report = line.wait();
 //
 // THREADS  push, close, drain, request_stop and snapshot at the same time from any thread; wait() and the destructor
-// from one. ENDING   wait() returns when everything is through, or stopped; it throws run_error if the run failed.
-// Destroying a pipeline that was
-//          not waited for stops it (what waits is lost to the caller) and joins its threads.
+//          from one.
+// ENDING   wait() returns when everything is through, or stopped; it throws run_error if the run failed. Destroying a
+//          pipeline that was not waited for stops it (what waits is lost to the caller) and joins its threads.
 #pragma once
 
 #include <cassert>
@@ -48,10 +48,14 @@ class [[nodiscard]] running_pipeline : public running_pipeline_base {
   // Waits for room. False iff the pipeline takes no more (closed, stopped, failed); then the item is unchanged.
   bool push(T&& item) { return push(std::move(item), wait_limit{}) == conqueue_status::success; }
   bool push(const T& item) { return push(T(item)); }
-  // Success, closed, or full when the limit was reached first.
+  // Success, closed, or full when the limit was reached first. An exception of the item's own size function reaches the
+  // caller.
   conqueue_status push(T&& item, const wait_limit& limit) { return source_->push(item, &limit); }
   conqueue_status try_push(T&& item) { return source_->push(item, nullptr); }
-  void close() noexcept { control_->close_entrance(); }
+  void close() noexcept {
+    control_->source_ended();
+    control_->close_entrance();
+  }
 
  private:
   open_source_node<T>* source_;  // owned by the run

@@ -84,9 +84,19 @@ class pull_source_node final : public node {
     while (!control_.draining()) {
       const bool timed = self.should_time();
       const std::int64_t before = timed ? now_ns() : 0;
-      std::optional<item> next = call();
+      std::optional<item> next;
+      try {
+        next = call();
+      } catch (...) {
+        control_.record_failure({name(), number + 1, {}, 1}, std::current_exception(), true);
+        return;
+      }
       const std::int64_t after = timed ? now_ns() : 0;
-      if (!next) return;
+      if (!next) {
+        // An end that comes because the source was told to stop is none of its own.
+        if (!control_.draining()) control_.source_ended();
+        return;
+      }
       if (timed) self.timed(after - before);
       envelope<item> e{box<item>(*std::move(next)), ++number, after, 0};
       self.passed.add();
@@ -118,7 +128,8 @@ class open_source_node final : public node {
   void work(worker&) override {}
   // Success, closed, or full when the limit was reached; then the item is still in `item`.
   conqueue_status push(T& item, const wait_limit* limit) {
-    envelope<T> e{box<T>(std::move(item)), ++numbers_, now_ns(), 0};
+    std::uint64_t number = ++numbers_;
+    envelope<T> e{box<T>(std::move(item)), number, now_ns(), 0};
     conqueue_status status = conqueue_status::closed;
     try {
       status = next_.offer(e, limit);
@@ -126,13 +137,13 @@ class open_source_node final : public node {
       give_back(item, e);
       throw;
     }
-    if (status == conqueue_status::success)
-      ++entered_;
-    else
+    if (status != conqueue_status::success) {
+      numbers_.compare_exchange_strong(number, number - 1);  // refused: the next one has this number
       give_back(item, e);
+    }
     return status;
   }
-  void add_entrance_counts(stage_report& r) const noexcept override { r.in = r.passed = r.out = entered_.load(); }
+  void add_entrance_counts(stage_report& r) const noexcept override { r.in = r.passed = r.out = next_.taken(); }
 
  private:
   static void give_back(T& item, envelope<T>& e) {
@@ -146,7 +157,6 @@ class open_source_node final : public node {
 
   inlet<T>& next_;
   std::atomic<std::uint64_t> numbers_ = 0;
-  std::atomic<std::uint64_t> entered_ = 0;
 };
 
 template <class Pull>

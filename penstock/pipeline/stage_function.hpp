@@ -133,6 +133,12 @@ struct output<each<Range>> {
   using type = std::ranges::range_value_t<Range>;
 };
 
+// Whether a range's elements are its own to be moved out: not those that a view only refers to.
+template <class Range>
+constexpr bool owns_elements = !std::ranges::view<Range>;
+template <class Range>
+constexpr bool owns_elements<std::ranges::owning_view<Range>> = true;
+
 // F itself, or what a per_worker factory makes.
 template <class F>
 struct callable {

@@ -44,9 +44,10 @@ bool stage_policy::try_again(unsigned attempt, const std::exception_ptr& cause, 
   for (unsigned i = 1; i < attempt && pause < most; ++i) pause *= 2;
   thread_local std::minstd_rand random{std::random_device{}()};
   pause = std::min(pause, most) * (1 - options_.retry.jitter * std::uniform_real_distribution<double>(0, 1)(random));
-  self.retried.add();
   const counted_wait waiting(self, wait_kind::paused);
-  return sleep_for(std::chrono::nanoseconds(static_cast<std::int64_t>(pause)), control_.stop_token());
+  if (!sleep_for(std::chrono::nanoseconds(static_cast<std::int64_t>(pause)), control_.stop_token())) return false;
+  self.retried.add();
+  return true;
 }
 
 bool stage_policy::is_fatal(const std::vector<worker>& workers) noexcept {

@@ -52,6 +52,7 @@ class thread_stage final : public node, public inlet<In> {
 
   bool accept(envelope<In>&& item, worker& from) noexcept override;
   conqueue_status offer(envelope<In>& item, const wait_limit* limit) override;
+  [[nodiscard]] std::uint64_t taken() const noexcept override { return queue_.statistics().pushed; }
 
   void add_entrance_counts(stage_report& r) const noexcept override {
     r.in = queue_.statistics().pushed + refused_.load() + unweighed_failed_.load() + unweighed_dead_.load();
@@ -75,11 +76,17 @@ class thread_stage final : public node, public inlet<In> {
   static constexpr bool consumes = stage_traits::consumes<callable, In>();
 
   static stage_abilities abilities(bool is_sink) {
-    return {.is_sink = is_sink,
+    return {.is_sink = is_sink || std::is_void_v<out>,
             .takes_stop = stage_traits::takes_stop<callable&, argument>,
             .can_keep_item = !consumes || std::copy_constructible<In>,
-            .shareable = stage_traits::is_per_worker<F> || stage_traits::takes<const callable&, argument>,
+            .shareable = shareable(),
             .knows_bytes = has_bytes<In>};
+  }
+  static constexpr bool shareable() {
+    if constexpr (stage_traits::is_per_worker<F>)
+      return std::invocable<const decltype(F::factory)&>;  // the workers' threads call it at the same time
+    else
+      return stage_traits::takes<const callable&, argument>;
   }
   byte_capacity<envelope<In>> weighing() const {
     if (policy_.options().capacity_bytes == 0) return {0, nullptr};
@@ -182,9 +189,12 @@ class thread_stage<In, F>::outputs {
     std::size_t count = 0;
     const auto write = [&] {
       for (auto it = std::ranges::begin(range); it != std::ranges::end(range); ++it) {
-        push(wrap(std::ranges::iter_move(it)));
+        if (count && stage_.policy_.control().stopping()) throw cut_short{};  // not after the last: then it is finished
+        if constexpr (stage_traits::owns_elements<Range>)
+          push(wrap(std::ranges::iter_move(it)));
+        else
+          push(wrap(*it));
         ++count;
-        if (stage_.policy_.control().stopping()) throw cut_short{};
       }
     };
     if (!stage_.gate_) {
@@ -266,8 +276,8 @@ void thread_stage<In, F>::process(held_item& held, callable& f, worker& self) {
         } else {
           if constexpr (std::copy_constructible<In>) {
             if (policy_.must_keep(attempt)) {
+              intact = true;  // whatever becomes of the copy
               In copy(*e.item);
-              intact = true;
               return call(f, std::move(copy), self);
             }
           }
@@ -288,7 +298,10 @@ void thread_stage<In, F>::process(held_item& held, callable& f, worker& self) {
       // Handed back if it is still there; an item that has been used up is counted as returned all the same: it was not
       // at fault.
       self.returned.add();
-      if (intact) hand_back(std::move(e), attempt, nullptr);
+      if (intact)
+        hand_back(std::move(e), attempt, nullptr);
+      else
+        policy_.control().hand_back({place_of(e, label, attempt), nullptr, {}});
       return;
     } catch (...) {
       cause = std::current_exception();
@@ -345,8 +358,7 @@ auto thread_stage<In, F>::call(callable& f, argument item, worker& self) -> resu
   if constexpr (stage_traits::takes_stop<callable&, argument>) {
     std::stop_source give_up;
     const std::stop_callback stopped(policy_.control().stop_token(), [&] { give_up.request_stop(); });
-    const auto watched =
-        policy_.control().deadlines().arm(std::chrono::steady_clock::now() + policy_.options().timeout, give_up);
+    const auto watched = policy_.control().deadlines().arm(wait_limit(policy_.options().timeout).deadline(), give_up);
     try {
       return call_within(f, std::forward<argument>(item), give_up.get_token());
     } catch (...) {

@@ -1,11 +1,9 @@
 // worker: what one worker of a stage has done so far. It writes, snapshots read.
 //
 // THREADS  Counters have one writer, the worker itself, and are relaxed: readers want numbers that are nearly now, not
-// an order.
-//          After the worker's thread is joined they are exact.
+//          an order. After the worker's thread is joined they are exact.
 // COST     A counter is one load and one store. The clock is read when a worker has to wait, not per item; the function
-// is timed
-//          for each item only where it is slow enough for that not to matter.
+//          is timed for each item only where it is slow enough for that not to matter.
 #pragma once
 
 #include <atomic>

@@ -10,21 +10,21 @@
 // additional overload.
 //
 // THREADS  Every member may be called at the same time, constructor and destructor excepted. Waiting threads are served
-// first come,
-//          first served, though one that need not wait may overtake those being woken. T's moves and destructor run
-//          under the queue's lock: they must not call the queue. The weighing function runs outside of it.
+//          first come, first served, though one that need not wait may overtake those being woken. T's moves and
+//          destructor run under the queue's lock: they must not call the queue. The weighing function runs outside of
+//          it.
 // ORDER    Items leave in the order in which they entered; the items of one producer in the order of its pushes.
 // ENDING   close(): no more will come; what waits is still popped; everyone who blocks is woken. Final.
 //          cancel(): close(), and what waits is handed back to the caller, oldest first.
 //          join(): every item that was ever pushed is done: popped by pop(), its lease ended, or handed back by
-//          cancel(). Destroying: REQUIRES that no call is under way and no lease is out. Items still inside are
-//          destroyed.
+//          cancel().
+//          Destroying: REQUIRES that no call is under way and no lease is out. Items still inside are destroyed.
 // REFUSED  An item that is not taken (full, closed, an exception) stays with its owner, unchanged. (emplace into a
-// queue with a
-//          limit in bytes is the exception: the item has to be made before it can be weighed.)
-// THROWS   A push that throws leaves the queue as it was. A pop whose move out throws leaves the item where it is, at
-// the front. MEMORY   The constructor is the only allocation. COST     One lock per call, one wake per need, no
-// processor use while waiting. bench/queue.cpp measures.
+//          queue with a limit in bytes is the exception: the item has to be made before it can be weighed.)
+// THROWS   A push that throws leaves the queue as it was (push_range: what was taken before that is in). A pop whose
+//          move out throws leaves the item where it is, at the front.
+// MEMORY   The constructor is the only allocation.
+// COST     One lock per call, one wake per need, no processor use while waiting.
 #pragma once
 
 #include <algorithm>
@@ -240,7 +240,9 @@ class bounded_queue<T>::items_range {
   items_range(bounded_queue& queue, wait_limit limit) : queue_(queue), limit_(std::move(limit)) {}
   void advance() {
     current_.reset();  // the item before this one is done, before this thread waits for the next
-    if (auto next = queue_.take(limit_)) current_.emplace(*std::move(next));
+    queue_.extract(1, after_pop::leased, &limit_, [this](T& item, std::uint64_t ticket) {
+      current_.emplace(std::move(item), static_cast<lease_issuer&>(queue_), ticket);
+    });
   }
 
   bounded_queue& queue_;
@@ -521,7 +523,9 @@ template <class T>
 std::size_t bounded_queue<T>::pop_some(std::vector<T>& into, std::size_t most, const wait_limit& limit) {
   if (most == 0) return 0;
   const std::size_t before = into.size();
-  into.reserve(before + std::min(most, capacity_));  // may throw, so before anything has left the queue
+  const std::size_t needed = before + std::min(most, capacity_);
+  // May throw, so before anything has left the queue; doubled, because reserve() alone would copy all at every call.
+  if (needed > into.capacity()) into.reserve(std::max(needed, 2 * into.capacity()));
   extract(std::min(most, capacity_), after_pop::done, &limit,
           [&](T& item, std::uint64_t) { into.push_back(std::move(item)); });
   return into.size() - before;

@@ -9,8 +9,7 @@
 //
 // THREADS  One thread of its own draws. say() and finish() from any thread.
 // ENDING   finish(), or the destructor, wipes the block and joins the thread. The cursor is never hidden and no mode of
-// the terminal is
-//          changed, so a killed program leaves nothing to repair.
+//          the terminal is changed, so a killed program leaves nothing to repair.
 // COST     A snapshot and a write, five times a second on a terminal, every ten seconds elsewhere.
 #pragma once
 

@@ -69,5 +69,35 @@ TEST(budget, is_never_overdrawn) {
   EXPECT_LE(b.peak(), 100u);
 }
 
+// The small one is refused only while the large one waits before it.
+TEST(budget, a_small_request_does_not_overtake_a_large_one_that_waits) {
+  for (int round = 0; round < 50; ++round) {
+    budget b(10);
+    auto most = b.acquire(8);
+    std::jthread large([&] { EXPECT_TRUE(b.acquire(10)); });
+    while (b.acquire(2, 0ms)) std::this_thread::yield();
+    for (int i = 0; i < round; ++i) std::this_thread::yield();
+    most.reset();  // wakes it
+  }
+}
+
+TEST(budget, a_stop_wakes_one_who_waits) {
+  budget b(10);
+  const auto most = b.acquire(8);
+  std::stop_source stop;
+  std::jthread large([&] { EXPECT_FALSE(b.acquire(10, stop.get_token())); });
+  while (b.acquire(2, 0ms)) std::this_thread::yield();
+  stop.request_stop();
+}
+
+TEST(budget, a_reservation_moves_with_its_amount) {
+  budget b(10);
+  auto a = b.acquire(6), c = b.acquire(2);
+  *a = std::move(*c);
+  EXPECT_EQ(a->amount(), 2u);
+  c.reset();
+  EXPECT_EQ(b.in_use(), 2u);
+}
+
 }  // namespace
 }  // namespace penstock

@@ -14,7 +14,14 @@ void until(const std::stop_token& token) {
   while (!token.stop_requested()) std::this_thread::yield();
 }
 
+// As a program finds them that was not started in the background of a script, where they are ignored.
+void default_signals() {
+  ::signal(SIGINT, SIG_DFL);
+  ::signal(SIGTERM, SIG_DFL);
+}
+
 TEST(interrupts, first_and_second_signal_have_a_token_each) {
+  default_signals();
   interrupts signals;
   EXPECT_EQ(signals.count(), 0);
   ::raise(SIGINT);
@@ -39,6 +46,7 @@ TEST(interrupts, puts_the_former_handlers_back) {
 }
 
 TEST(interrupts, an_ignored_signal_stays_ignored) {
+  default_signals();
   ::signal(SIGINT, SIG_IGN);
   {
     interrupts signals;
@@ -54,6 +62,24 @@ TEST(interrupts, an_ignored_signal_stays_ignored) {
 TEST(interrupts, there_is_one_at_a_time) {
   const interrupts first;
   EXPECT_THROW(interrupts{}, std::logic_error);
+}
+
+TEST(interrupts, a_handler_of_the_program_comes_back_and_a_third_signal_finds_the_default) {
+  const auto mine = [](int) {};
+  default_signals();
+  ::signal(SIGTERM, mine);
+  struct sigaction now {};
+  {
+    interrupts signals;
+    ::raise(SIGTERM);
+    ::raise(SIGTERM);
+    while (!signals.second().stop_requested()) std::this_thread::yield();
+    ::sigaction(SIGTERM, nullptr, &now);
+    EXPECT_EQ(now.sa_handler, SIG_DFL);
+  }
+  ::sigaction(SIGTERM, nullptr, &now);
+  EXPECT_EQ(now.sa_handler, static_cast<void (*)(int)>(mine));
+  ::signal(SIGTERM, SIG_DFL);
 }
 
 }  // namespace

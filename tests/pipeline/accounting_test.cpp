@@ -7,6 +7,7 @@ namespace penstock {
 namespace {
 
 using namespace std::chrono_literals;
+using testing::latch_gate;
 using testing::numbers;
 
 TEST(accounting, sums_meet_only_if_every_item_ended_in_one_way) {
@@ -88,6 +89,65 @@ TEST(accounting, shares_of_worker_time_tell_who_waits_for_whom) {
   EXPECT_EQ(slow.service.samples, 30u);
   EXPECT_GT(r.latency.samples, 0u);
   EXPECT_EQ(r.bottleneck(), 2u);
+}
+
+TEST(accounting, pauses_before_retries_are_told_as_pauses) {
+  const auto r = from(numbers(3)) |
+                 sink("s",
+                      [n = 0](const int&) mutable {
+                        if (++n % 2) throw std::runtime_error("busy");
+                      },
+                      {.retry = {.attempts = 2, .backoff = 2ms, .jitter = 0}}) |
+                 run();
+  EXPECT_GT(r.stages[1].paused, 0);
+  EXPECT_EQ(r.stages[1].blocked, 0);
+}
+
+TEST(accounting, waiting_for_items_is_told_as_starved) {
+  const auto r = from([n = 0]() mutable -> std::optional<int> {
+                   sleep_for(2ms, {});
+                   return n < 3 ? std::optional(++n) : std::nullopt;
+                 }) |
+                 sink("s", [](int) {}) | run();
+  EXPECT_GT(r.stages[1].starved, 0);
+  EXPECT_EQ(r.stages[1].blocked, 0);
+  EXPECT_GT(r.stages[0].service.samples, 0u);
+  EXPECT_EQ(r.stages[1].capacity, 16u);
+  EXPECT_GE(r.stages[1].peak_waiting, 1u);
+}
+
+TEST(histogram, small_sets_are_told_exactly) {
+  histogram a, b;
+  for (const int ns : {1, 2, 3}) a.add(ns);
+  EXPECT_EQ(histogram::quantiles({&a}).p50.count(), 2);
+  b.add(1000);
+  EXPECT_EQ(histogram::quantiles({&b}).p50.count(), 1000);
+  EXPECT_EQ(histogram::quantiles({&a, &b}).max.count(), 1000);
+  EXPECT_EQ(histogram::quantiles({&a, &b}).p50.count(), 2);
+}
+
+TEST(accounting, a_snapshot_counts_a_wait_under_way_and_ends_it) {
+  latch_gate gate;
+  auto line = from<int>() | sink("s", [&](int) { gate.pass(); }) | start();
+  while (line.snapshot().stages[1].starved < .5) std::this_thread::yield();
+  line.push(1);
+  gate.until_arrived(1);
+  while (line.snapshot().stages[1].busy < .5) std::this_thread::yield();
+  gate.open();
+  line.close();
+  (void)line.wait();
+}
+
+TEST(accounting, a_stage_that_computes_is_seen_to_compute) {
+  const auto r = from(numbers(1)) |
+                 sink("s",
+                      [](int) {
+                        const auto end = std::chrono::steady_clock::now() + 5ms;
+                        while (std::chrono::steady_clock::now() < end) {
+                        }
+                      }) |
+                 run();
+  EXPECT_GT(r.stages[1].processor, 0);
 }
 
 }  // namespace

@@ -64,5 +64,41 @@ TEST(deadline_watch, many_threads_arm_and_disarm_at_once) {
     });
 }
 
+TEST(deadline_watch, one_that_was_disarmed_does_not_fire_when_its_time_comes) {
+  deadline_watch watch;
+  std::stop_source disarmed, later;
+  const auto deadline = std::chrono::steady_clock::now() + 20ms;
+  { const auto a = watch.arm(deadline, disarmed); }
+  const bool in_time = std::chrono::steady_clock::now() < deadline;
+  const auto b = watch.arm(deadline + 1ms, later);
+  while (!later.stop_requested()) std::this_thread::yield();
+  EXPECT_FALSE(in_time && disarmed.stop_requested());
+}
+
+TEST(deadline_watch, a_near_deadline_does_not_fire_early) {
+  deadline_watch watch;
+  std::stop_source far;
+  const auto running = watch.arm(std::chrono::steady_clock::now() + 24h, far);
+  for (int round = 0; round < 50; ++round) {
+    std::stop_source stop;
+    const auto deadline = std::chrono::steady_clock::now() + 900us;
+    const auto a = watch.arm(deadline, stop);
+    while (!stop.stop_requested()) std::this_thread::yield();
+    ASSERT_GE(std::chrono::steady_clock::now(), deadline);
+  }
+}
+
+TEST(deadline_watch, what_hangs_on_the_token_may_use_the_watch) {
+  deadline_watch watch;
+  std::stop_source first, second;
+  std::atomic<bool> called = false;
+  const std::stop_callback callback(first.get_token(), [&] {
+    const auto other = watch.arm(std::chrono::steady_clock::now() + 24h, second);
+    called = true;
+  });
+  const auto a = watch.arm(std::chrono::steady_clock::now(), first);
+  while (!called) std::this_thread::yield();
+}
+
 }  // namespace
 }  // namespace penstock

@@ -10,6 +10,7 @@ namespace penstock {
 namespace {
 
 using namespace std::chrono_literals;
+using testing::failure_of;
 using testing::latch_gate;
 using testing::numbers;
 
@@ -163,7 +164,8 @@ TEST(endings, the_first_failure_stops_an_endless_source) {
   EXPECT_EQ(e.place().number, 1000u);
 }
 
-TEST(endings, two_signals_drain_and_then_stop) {
+TEST(endings, a_signal_drains) {
+  ::signal(SIGINT, SIG_DFL);  // it may have been ignored where the tests were started
   interrupts signals;
   std::atomic<int> made = 0;
   const auto r = endless(made) |
@@ -174,6 +176,28 @@ TEST(endings, two_signals_drain_and_then_stop) {
                  run({.stop = signals.second(), .drain = signals.first()});
   EXPECT_EQ(r.outcome, outcome::drained);
   EXPECT_EQ(signals.count(), 1);
+}
+
+TEST(endings, a_stop_or_drain_that_comes_when_all_is_done_changes_nothing) {
+  for (const bool drains : {false, true}) {
+    std::stop_source stop;
+    const auto r = from(numbers(3)) |
+                   sink("s",
+                        [&](int i) {
+                          if (i == 3) stop.request_stop();
+                        }) |
+                   (drains ? run({.drain = stop.get_token()}) : run({.stop = stop.get_token()}));
+    EXPECT_EQ(r.delivered, 3u);
+    // The source may or may not have come to its end by then; if it had, this was a whole run.
+    EXPECT_NE(r.outcome, outcome::failed);
+  }
+  std::stop_source late;
+  auto line = from<int>() | sink("s", [](int) {}) | start({.stop = late.get_token()});
+  line.push(1);
+  line.close();
+  while (line.snapshot().delivered < 1) std::this_thread::yield();
+  late.request_stop();
+  EXPECT_EQ(line.wait().outcome, outcome::completed);
 }
 
 TEST(endings, a_stage_may_stop_its_own_run) {
@@ -236,6 +260,48 @@ TEST(endings, accounts_balance_whenever_the_stop_comes) {
     testing::expect_sums_meet(r);
     ASSERT_EQ(r.outcome, outcome::cancelled);
   }
+}
+
+TEST(endings, what_waits_before_a_stage_whose_factory_throws_is_handed_back) {
+  std::atomic<int> made = 0;
+  const auto e = failure_of([&] {
+    return from([&]() -> std::optional<int> { return ++made; }) |
+           sink("s", per_worker([&]() -> void (*)(int) {
+                  while (made < 3) std::this_thread::yield();
+                  throw std::runtime_error("no");
+                }),
+                {.capacity = 3}) |
+           run();
+  });
+  EXPECT_GE(e.report().returned, 2u);
+  EXPECT_EQ(e.report().returned, e.report().unfinished.size());
+}
+
+TEST(endings, a_stop_that_comes_after_the_failure_ends_the_pause) {
+  std::stop_source stop;
+  const auto r = from(numbers(1)) |
+                 sink("s", [](const int&) { throw std::runtime_error("busy"); },
+                      {.retry = {.attempts = 2,
+                                 .backoff = 24h,
+                                 .max_backoff = 24h,
+                                 .retry_if =
+                                     [&](const std::exception_ptr&) {
+                                       stop.request_stop();
+                                       return true;
+                                     }}}) |
+                 run({.stop = stop.get_token()});
+  EXPECT_EQ(r.returned, 1u);
+}
+
+TEST(endings, a_source_that_waits_is_told_of_a_stop_too) {
+  std::stop_source stop;
+  const auto r = from([&](std::stop_token told) -> std::optional<int> {
+                   stop.request_stop();
+                   sleep_for(24h, told);
+                   return std::nullopt;
+                 }) |
+                 sink("s", [](int) {}) | run({.stop = stop.get_token()});
+  EXPECT_EQ(r.outcome, outcome::cancelled);
 }
 
 }  // namespace

@@ -5,6 +5,8 @@
 #include <set>
 #include <string>
 
+#include <penstock/base/exception_text.hpp>
+
 #include "tests/pipeline/pipeline_testing.hpp"
 
 namespace penstock {
@@ -288,6 +290,94 @@ TEST(errors, options_that_contradict_each_other_are_refused_before_anything_star
   EXPECT_THROW((void)(from(std::vector<std::unique_ptr<int>>(1)) |
                       sink("s", used_up, {.dead_letter = [](unfinished_item&&) {}}) | run()),
                std::invalid_argument);
+}
+
+TEST(errors, a_source_or_a_factory_that_throws_fails_the_run_in_its_name) {
+  const auto of_source = failure_of([] {
+    return from([]() -> std::optional<int> { throw std::runtime_error("no camera"); }) | sink("s", [](int) {}) | run();
+  });
+  EXPECT_STREQ(of_source.what(), "stage \"source\", item 1: no camera");
+  const auto of_factory = failure_of([] {
+    return from(numbers(3)) |
+           sink("s", per_worker([]() -> void (*)(int) { throw std::runtime_error("no connection"); })) | run();
+  });
+  EXPECT_STREQ(of_factory.what(), "stage \"s\": no connection");
+}
+
+TEST(errors, a_retry_if_that_throws_is_the_reason_told) {
+  const auto e = failure_of([] {
+    return from(numbers(1)) |
+           sink("s", [](const int&) { throw std::runtime_error("first"); },
+                {.retry = {.attempts = 2,
+                           .retry_if = [](const std::exception_ptr&) -> bool {
+                             throw std::runtime_error("cannot decide");
+                           }}}) |
+           run();
+  });
+  EXPECT_NE(std::string(e.what()).find("cannot decide"), std::string::npos) << e.what();
+}
+
+TEST(errors, a_stop_is_not_told_as_a_timeout) {
+  std::stop_source stop;
+  const auto r = from(numbers(1)) |
+                 sink("s",
+                      [&](const int&, std::stop_token token) {
+                        stop.request_stop();
+                        if (!sleep_for(24h, token)) throw std::runtime_error("interrupted");
+                      },
+                      {.timeout = 48h}) |
+                 run({.stop = stop.get_token()});
+  ASSERT_EQ(r.unfinished.size(), 1u);
+  EXPECT_EQ(exception_text(r.unfinished[0].error).find("timeout"), std::string::npos);
+}
+
+TEST(errors, pauses_double_up_to_their_maximum) {
+  const auto took = [](retry_policy retry) {
+    const auto start = std::chrono::steady_clock::now();
+    EXPECT_THROW(
+        (void)(from(numbers(1)) |
+               sink("s", [](const int&) { throw std::runtime_error("no"); }, {.retry = std::move(retry)}) | run()),
+        run_error);
+    return std::chrono::steady_clock::now() - start;
+  };
+  EXPECT_GE(took({.attempts = 4, .backoff = 20ms, .jitter = 0}), 140ms);
+  EXPECT_GE(took({.attempts = 3, .backoff = 24h, .max_backoff = 1ms, .jitter = 0}), 2ms);  // and it ends
+}
+
+TEST(errors, the_rate_is_of_all_that_went_through_and_must_be_exceeded) {
+  const auto run_with = [](auto function) {
+    return from(numbers(100)) |
+           stage("s", function, {.on_error = on_error::skip, .limit = {.rate = .5, .rate_after = 2}}) |
+           sink("t", [](int) {}) | run();
+  };
+  EXPECT_EQ(run_with([](int i) -> std::optional<int> {
+              if (i % 2 == 0) throw std::runtime_error("no");
+              return std::nullopt;
+            }).failed,
+            50u);
+}
+
+TEST(errors, the_first_failure_is_the_one_that_is_thrown) {
+  const auto e = failure_of([] {
+    return from(std::vector<std::string>{"one", "two"}) |
+           sink("s",
+                [begun = std::make_shared<std::atomic<int>>(0)](std::string s, std::stop_token stop) {
+                  for (++*begun; *begun < 2;) std::this_thread::yield();
+                  if (s == "two") sleep_for(24h, stop);
+                  throw std::runtime_error(s);
+                },
+                {.workers = 2}) |
+           run();
+  });
+  EXPECT_EQ(e.place().label, "one");
+}
+
+TEST(errors, an_on_failure_that_throws_fails_the_run_though_items_may_be_skipped) {
+  const auto endless = []() -> std::optional<int> { return 1; };
+  EXPECT_THROW(
+      (void)(from(endless) | sink("s", [](int) { throw std::runtime_error("no"); }, {.on_error = on_error::skip}) |
+             run({.on_failure = [](const failure&) { throw std::runtime_error("log full"); }})),
+      run_error);
 }
 
 }  // namespace

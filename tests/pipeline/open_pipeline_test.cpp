@@ -103,5 +103,25 @@ TEST(open_pipeline, snapshots_are_taken_while_it_runs) {
   EXPECT_EQ(line.wait().delivered, 5u);
 }
 
+struct unweighable {
+  int value = 0;
+  explicit unweighable(int v) : value(v) {}
+  unweighable(unweighable&& o) noexcept : value(std::exchange(o.value, 0)) {}
+  unweighable& operator=(unweighable&& o) noexcept {
+    value = std::exchange(o.value, 0);
+    return *this;
+  }
+  friend std::size_t item_bytes(const unweighable&) { throw std::runtime_error("no size"); }
+};
+
+TEST(open_pipeline, an_item_whose_size_cannot_be_told_stays_with_the_caller) {
+  auto line = from<unweighable>() | sink("s", [](const unweighable&) {}, {.capacity_bytes = 10}) | start();
+  unweighable item(7);
+  EXPECT_THROW(line.push(std::move(item)), std::runtime_error);
+  EXPECT_EQ(item.value, 7);
+  line.close();
+  EXPECT_EQ(line.wait().entered, 0u);
+}
+
 }  // namespace
 }  // namespace penstock

@@ -100,5 +100,21 @@ TEST(ordered, several_ordered_stages_keep_the_order_to_the_end) {
   EXPECT_EQ(got, ideal);
 }
 
+TEST(ordered, an_expansion_that_throws_fails_its_item) {
+  const auto r = from(numbers(20)) |
+                 stage("a",
+                       [](int i) {
+                         return each(std::views::iota(0, 2) | std::views::transform([i](int k) {
+                                       if (i % 5 == 0) throw std::runtime_error("torn");
+                                       return k;
+                                     }));
+                       },
+                       {.workers = 3, .ordered = true, .on_error = on_error::skip}) |
+                 sink("s", [](int) {}) | run();
+  testing::expect_sums_meet(r);
+  EXPECT_EQ(r.failed, 4u);
+  EXPECT_EQ(r.delivered, 32u);
+}
+
 }  // namespace
 }  // namespace penstock

@@ -5,6 +5,7 @@
 // the middle (each kind of result), in the middle of an expansion, the sink, retry_if, the dead-letter function,
 // on_failure.
 #include <array>
+#include <functional>
 #include <string>
 
 #include "tests/pipeline/pipeline_testing.hpp"
@@ -50,9 +51,11 @@ struct mine {
   static inline std::atomic<int> passages = 0;  // until it goes off
   static inline std::atomic<int> alive = 0;
   static inline std::atomic<int> explosions = 0;
+  static inline std::function<void()> ask_for_the_end;  // so that the throw comes while the run drains, or stops
   static void step_on(place p) {
     if (armed != static_cast<int>(p) || passages-- != 0) return;
     ++explosions;
+    ask_for_the_end();
     throw boom(name_of(p));
   }
 };
@@ -97,6 +100,10 @@ TEST_P(throw_everywhere, the_run_ends_and_every_item_is_accounted_for) {
           mine::passages = passage;
           mine::armed = static_cast<int>(GetParam());
           std::stop_source stop, drain;
+          mine::ask_for_the_end = [&] {
+            if (when == state::draining) drain.request_stop();
+            if (when == state::stopping) stop.request_stop();
+          };
           std::atomic<int> made = 0;
           const bool letters = GetParam() == place::dead_letter;
           const bool breaks =
@@ -113,10 +120,7 @@ TEST_P(throw_everywhere, the_run_ends_and_every_item_is_accounted_for) {
           try {
             const auto r = from([&]() -> std::optional<parcel> {
                              mine::step_on(place::source);
-                             // The end comes, or the drain or stop is asked for, in the middle.
-                             if (++made == 30 && when == state::draining) drain.request_stop();
-                             if (made == 30 && when == state::stopping) stop.request_stop();
-                             if (made > 60) return std::nullopt;
+                             if (++made > 60) return std::nullopt;
                              return parcel(made);
                            }) |
                            stage("factory", per_worker([] {
@@ -154,6 +158,7 @@ TEST_P(throw_everywhere, the_run_ends_and_every_item_is_accounted_for) {
           } catch (const run_error& e) {
             EXPECT_TRUE(e.report().sums_meet());
             EXPECT_EQ(e.report().outcome, outcome::failed);
+            testing::expect_sums_meet(e.report());
           }
           ASSERT_EQ(mine::alive, 0) << "an item leaked, or was destroyed twice";
         }

@@ -532,5 +532,115 @@ TEST(bounded_queue, cancel_under_load_accounts_for_every_item) {
   }
 }
 
+TEST(bounded_queue, without_a_limit_nobody_is_told_full_or_empty_before_the_queue_is_closed) {
+  bounded_queue<int> queue(1);
+  std::atomic<int> too_early = 0, left = 2;
+  {
+    std::vector<std::jthread> threads;
+    for (int t = 0; t < 2; ++t) {
+      threads.emplace_back([&] {  // patient ones, and ones who take what a woken one was called for
+        for (int i = 0; i < 5000; ++i) too_early += !queue.push(i);
+        if (--left == 0) queue.close();
+      });
+      threads.emplace_back([&] {
+        for (;;) {
+          if (queue.pop()) continue;
+          if (queue.is_closed()) return;
+          ++too_early;
+        }
+      });
+      threads.emplace_back([&] {
+        while (!queue.is_closed()) (void)queue.try_pop();
+      });
+      threads.emplace_back([&] {
+        while (!queue.is_closed()) (void)queue.try_push(-1);
+      });
+    }
+  }
+  EXPECT_EQ(too_early, 0);
+}
+
+TEST(bounded_queue, a_throwing_producer_that_was_called_passes_the_wake_on) {
+  bounded_queue<fragile> queue(1);
+  queue.emplace(0);
+  std::atomic<int> threw = 0;
+  fragile::fuse = -1;
+  {
+    std::vector<std::jthread> producers;
+    for (int i = 0; i < 2; ++i)
+      producers.emplace_back([&] {
+        const fragile mine(1);
+        try {
+          queue.push(mine);
+        } catch (const std::runtime_error&) {
+          ++threw;
+        }
+      });
+    until_waits(queue, 2, 0);
+    fragile::fuse = 1;  // the pop's own move passes; the producer that is woken by it throws
+    EXPECT_EQ(queue.pop()->value, 0);
+  }
+  fragile::fuse = -1;
+  EXPECT_EQ(threw, 1);
+  EXPECT_EQ(queue.size_approx(), 1u);
+}
+
+TEST(bounded_queue, a_pop_some_that_throws_midway_lets_producers_in_and_counts_what_left) {
+  bounded_queue<fragile> queue(2);
+  queue.emplace(1);
+  queue.emplace(2);
+  std::jthread producer([&] { queue.emplace(3); });
+  until_waits(queue, 1, 0);
+  std::vector<fragile> out;
+  fragile::fuse = 1;
+  EXPECT_THROW(queue.pop_some(out, 2), std::runtime_error);
+  fragile::fuse = -1;
+  producer.join();
+  ASSERT_EQ(out.size(), 1u);
+  EXPECT_EQ(queue.pop()->value, 2);
+  EXPECT_EQ(queue.pop()->value, 3);
+  EXPECT_EQ(queue.join(0ms)->done, 3u);
+}
+
+TEST(bounded_queue, a_push_range_that_throws_midway_wakes_who_waits_for_what_is_in) {
+  bounded_queue<fragile> queue(4);
+  std::jthread consumer([&] { EXPECT_EQ(queue.pop()->value, 1); });
+  until_waits(queue, 0, 1);
+  std::vector<fragile> items{fragile(1), fragile(2), fragile(3)};
+  fragile::fuse = 1;
+  EXPECT_THROW(queue.push_range(items), std::runtime_error);
+  consumer.join();
+  EXPECT_EQ(items[1].value, 2);
+}
+
+TEST(bounded_queue, push_range_weighs_each_item) {
+  bounded_queue<std::string> queue(100, {10, [](const std::string& s) { return s.size(); }});
+  std::vector<std::string> items{std::string(2, 'a'), std::string(6, 'b'), std::string(6, 'c')};
+  EXPECT_EQ(queue.push_range(items, 0ms), 2u);
+  EXPECT_EQ(queue.statistics().bytes, 8u);
+  EXPECT_EQ(items[2].size(), 6u);
+}
+
+TEST(bounded_queue, nothing_weighs_anything_after_cancel) {
+  bounded_queue<std::string> queue(4, {10, [](const std::string& s) { return s.size(); }});
+  queue.push("four");
+  EXPECT_EQ(queue.cancel().size(), 1u);
+  EXPECT_EQ(queue.statistics().bytes, 0u);
+}
+
+TEST(bounded_queue, pop_some_of_none_does_not_wait) {
+  bounded_queue<int> queue(1);
+  std::vector<int> out;
+  EXPECT_EQ(queue.pop_some(out, 0), 0u);
+}
+
+TEST(bounded_queue, a_call_whose_limit_has_passed_is_not_counted_as_a_wait) {
+  bounded_queue<int> queue(1);
+  (void)queue.pop(0ms);
+  queue.push(1);
+  EXPECT_EQ(queue.push(2, 0ms), status::full);
+  EXPECT_EQ(queue.statistics().push_waits + queue.statistics().pop_waits, 0u);
+}
+
 }  // namespace
 }  // namespace penstock

@@ -195,5 +195,36 @@ TEST(lease, everything_pushed_is_done_after_join_with_many_workers) {
   queue.close();
 }
 
+TEST(lease, everyone_who_joins_is_woken) {
+  for (int round = 0; round < 100; ++round) {
+    bounded_queue<int> queue(1);
+    queue.push(1);
+    auto held = queue.take();
+    std::vector<std::jthread> joiners;
+    for (int i = 0; i < 3; ++i) joiners.emplace_back([&] { EXPECT_EQ(queue.join().done, 1u); });
+    for (int i = 0; i < round; ++i) std::this_thread::yield();
+    held->done();
+  }
+}
+
+TEST(lease, join_gives_up_at_its_deadline_and_not_before) {
+  bounded_queue<int> queue(1);
+  queue.push(1);
+  const auto start = std::chrono::steady_clock::now();
+  EXPECT_EQ(queue.join(5ms).error(), conqueue_status::busy);
+  EXPECT_GE(std::chrono::steady_clock::now() - start, 5ms);
+}
+
+TEST(lease, join_gives_up_at_a_stop_whenever_it_comes) {
+  for (int round = 0; round < 100; ++round) {
+    bounded_queue<int> queue(1);
+    queue.push(1);
+    std::stop_source stop;
+    std::jthread joiner([&] { EXPECT_FALSE(queue.join(stop.get_token())); });
+    for (int i = 0; i < round; ++i) std::this_thread::yield();
+    stop.request_stop();
+  }
+}
+
 }  // namespace
 }  // namespace penstock
