@@ -118,14 +118,15 @@ bool is_permanent(CURLcode failure) {
 
 // What the server said, or what its status means.
 std::string reason_of(const answer& got) {
+  // The server's own words are for whoever speaks HTTP by hand.
+  if (got.status == 401)
+    return "the token is missing or not this gallery's: give it with --token-file or PENSTOCK_TOKEN";
+  if (got.status == 403)
+    return "this gallery takes no uploads: start it with --token-file, and give the same token here";
   const auto body = nlohmann::json::parse(got.body, nullptr, false);
   if (body.is_object() && body.contains("error") && body["error"].is_string()) return body["error"].get<std::string>();
   if (got.status >= 300 && got.status < 400) return "the gallery is at another address";
   switch (got.status) {
-    case 401:
-      return "the token is missing or wrong: check PENSTOCK_TOKEN";
-    case 403:
-      return "not allowed";
     case 404:
       return "there is no gallery at this address";
     case 413:
@@ -276,6 +277,14 @@ namespace {
 }
 
 }  // namespace
+
+void client::check_access() {
+  // A photo of nothing: the server looks at the token first, and then at the body, which it refuses.
+  pieces nothing;
+  const std::string address = address_of(std::string(64, '0'));
+  const auto got = borrow()->put(address, nothing);
+  if (got.status == 401 || got.status == 403 || got.status == 404 || got.status >= 500) fail(base_, got);
+}
 
 bool client::contains(std::string_view id) {
   check_id(id);

@@ -61,6 +61,9 @@ class client final : public target {
   bool contains(std::string_view id) override;
   publish_result publish(const photo& item) override;  // also throws invalid_photo, before anything is sent
   [[nodiscard]] std::string name() const override { return base_; }
+  // Asks whether photos would be taken, before the work of making them. Throws what publish() would throw if nobody
+  // answers, or the token is not the gallery's.
+  void check_access();
 
  private:
   class connection;

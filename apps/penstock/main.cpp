@@ -45,9 +45,11 @@ void add_photos(CLI::App& app, photos::command_options& o, std::string& format, 
       ->capture_default_str()
       ->type_name("FORMAT");
   app.add_option("--quality", o.line.renditions.quality, "1 to 100; by default JPEG 82, WebP 80, AVIF 55")
+      ->check(CLI::Range(1, 100))
       ->type_name("N");
   app.add_option("--keep", keep,
-                 "Metadata to publish: copyright, artist, description, date, camera, lens. By default none; a position "
+                 "Metadata to show in the gallery (the files have none): copyright, artist, description, date, camera, "
+                 "lens. By default none; a position "
                  "never is")
       ->delimiter(',')
       ->type_name("FIELD,...");
@@ -82,7 +84,7 @@ void add_photos(CLI::App& app, photos::command_options& o, std::string& format, 
   app.footer(
       "Photos are found by their contents (JPEG, PNG, WebP, HEIC, AVIF, TIFF, GIF), turned upright, converted to sRGB, "
       "and\n"
-      "stripped of all metadata. Running it again publishes only what is new.\n\n"
+      "stripped of all metadata. Running it again publishes only what is new; what is there stays as it is.\n\n"
       "exit code: 0 all done, 1 some photos failed (listed), 2 usage, 130 interrupted\n\n"
       "examples:\n"
       "  penstock photos /media/card/DCIM                        to ./gallery\n"
@@ -146,6 +148,10 @@ int run(int argc, char** argv) {
                                       : format == "avif" ? photos::rendition_format::avif
                                                          : photos::rendition_format::jpeg;
       photos.line.renditions.keep = std::set<std::string>(keep.begin(), keep.end());
+      if (photos_app->count("--memory") && (photos.line.memory_bytes < 1'000'000 || photos.line.memory_bytes >> 60))
+        throw std::invalid_argument("--memory: give a size such as 512MB; a photo of 12 megapixels takes some 90MB");
+      if (photos.line.renditions.max_pixels < 10'000)
+        throw std::invalid_argument("--max-pixels: that would refuse every photo; 250MP is usual");
       return photos_command(std::move(photos), signals, std::cout);
     }
     gallery::server_options options;

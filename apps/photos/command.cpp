@@ -12,6 +12,7 @@
 
 #include <malloc.h>
 #include <nlohmann/json.hpp>
+#include <unistd.h>
 
 #include <penstock/watch/progress.hpp>
 
@@ -38,7 +39,23 @@ std::string size_text(std::uint64_t bytes) {
   return text;
 }
 
-void print(std::ostream& out, const line_result& r, const std::string& target, bool dry_run) {
+// File names are bytes, and a terminal obeys some of them: those are shown as \xNN.
+std::string printable(const std::string& name) {
+  std::string out;
+  for (const char c : name) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (byte >= 0x20 && byte != 0x7F) {
+      out += c;
+      continue;
+    }
+    char escape[8];
+    std::snprintf(escape, sizeof escape, "\\x%02x", unsigned{byte});
+    out += escape;
+  }
+  return out;
+}
+
+void print(std::ostream& out, const line_result& r, const std::string& target, bool dry_run, bool quiet) {
   out << (dry_run ? "would publish " : "published ") << counted(r.published, "photo", "photos");
   if (r.published && !dry_run)
     out << " (" << counted(r.renditions, "rendition", "renditions") << ", " << size_text(r.bytes_published) << ')';
@@ -50,7 +67,8 @@ void print(std::ostream& out, const line_result& r, const std::string& target, b
     out << rate;
   }
   out << '\n';
-  if (r.already_there) out << "  " << counted(r.already_there, "was", "were") << " there already\n";
+  if (r.already_there)
+    out << "  " << counted(r.already_there, "was", "were") << " there already, and stay as they are\n";
   if (r.twice) out << "  " << counted(r.twice, "has", "have") << " the same contents as another\n";
   std::uint64_t skipped = 0;
   std::string reasons;
@@ -59,16 +77,18 @@ void print(std::ostream& out, const line_result& r, const std::string& target, b
     reasons += (reasons.empty() ? "" : ", ") + std::to_string(count) + ' ' + reason;
   }
   if (skipped) out << "  " << counted(skipped, "file", "files") << " skipped: " << reasons << '\n';
-  for (const skipped_file& f : r.listed) out << "  skipped  " << f.path.string() << ": " << f.reason << '\n';
+  for (const skipped_file& f : r.listed) out << "  skipped  " << printable(f.path.string()) << ": " << f.reason << '\n';
   for (const failed_photo& f : r.failures)
-    out << "  failed   " << f.path << (f.path.empty() ? "" : ": ") << f.reason << " (" << f.stage << ")\n";
+    out << "  failed   " << printable(f.path) << (f.path.empty() ? "" : ": ") << printable(f.reason) << " (" << f.stage
+        << ")\n";
   if (r.report.failed > r.failures.size())
     out << "  ... and " << r.report.failed - r.failures.size() << " more failed\n";
   if (!r.unfinished.empty())
     out << "  " << counted(r.unfinished.size(), "photo was", "photos were") << " not finished; run it again to go on\n";
   if (r.report.outcome == outcome::drained) out << "interrupted: run it again to publish the rest\n";
   if (!r.error.empty()) out << "ended early: " << r.error << '\n';
-  if (r.published && !dry_run) print_numbers(out, r.report);  // where nothing was made, there is no pace to talk of
+  if (r.published && !dry_run && !quiet)
+    print_numbers(out, r.report);  // where nothing was made, there is no pace to talk of
 }
 
 nlohmann::json as_json(const line_result& r, const std::string& target, bool dry_run) {
@@ -119,11 +139,22 @@ int photos_command(command_options options, interrupts& signals, std::ostream& o
   const auto token = gallery::read_token(options.token_file);
   if (token && !token->warning.empty() && (remote || !options.serve.empty())) std::cerr << token->warning << '\n';
 
+  if (options.to.empty() || (options.to.find("://") != std::string::npos && !remote))
+    throw std::invalid_argument("--to \"" + options.to +
+                                "\": name a directory, or an address that begins with http:// or https://");
+  for (const auto& source : options.line.sources)
+    if (std::error_code ignored; !remote && std::filesystem::equivalent(source, options.to, ignored))
+      throw std::invalid_argument(options.to +
+                                  " is a source and the target at once: publish to another directory with --to");
+
   const image_library library;
   std::unique_ptr<gallery::target> target;
   gallery::store* shown = nullptr;
   if (remote) {
-    target = std::make_unique<gallery::client>(options.to, gallery::client_options{.token = token ? token->token : ""});
+    auto there =
+        std::make_unique<gallery::client>(options.to, gallery::client_options{.token = token ? token->token : ""});
+    if (!dry_run) there->check_access();  // before the first photo is read, not after each is resized
+    target = std::move(there);
   } else if (dry_run && !std::filesystem::exists(std::filesystem::path(options.to) / "gallery.db")) {
     target = std::make_unique<gallery::nowhere>(options.to);
   } else {
@@ -151,14 +182,15 @@ int photos_command(command_options options, interrupts& signals, std::ostream& o
     else
       std::cerr << text << '\n';
   };
-  if (!options.quiet)
+  // As they happen where somebody looks on; elsewhere the report, which has them all, is enough.
+  if (!options.quiet && ::isatty(STDERR_FILENO) == 1)
     options.line.on_failure = [&](const std::string& path, const std::string& reason) {
-      say("failed   " + path + ": " + reason);
+      say("failed   " + printable(path) + ": " + printable(reason));
     };
   if (dry_run && !options.json)
     options.line.on_would_publish = [&](const std::string& path) {
       const std::scoped_lock lock(display_mutex);
-      out << "would publish  " << path << '\n';
+      out << "would publish  " << printable(path) << '\n';
     };
   options.line.drain = signals.first();
   options.line.stop = signals.second();
@@ -178,9 +210,12 @@ int photos_command(command_options options, interrupts& signals, std::ostream& o
     });
     std::optional<progress> shown_progress;
     if (!options.quiet) {
-      shown_progress.emplace([&] { return line.snapshot(); }, progress_options{.title = "photos → " + target->name(),
-                                                                               .unit = "photos",
-                                                                               .total = [&] { return line.total(); }});
+      shown_progress.emplace([&] { return line.snapshot(); },
+                             progress_options{.title = "photos → " + target->name(), .unit = "photos", .total = [&] {
+                                                // After an interrupt: what has entered will be finished, and no more comes.
+                                                return signals.count() ? std::optional(line.snapshot().entered)
+                                                                       : line.total();
+                                              }});
       const std::scoped_lock lock(display_mutex);
       display = &*shown_progress;
     }
@@ -192,8 +227,9 @@ int photos_command(command_options options, interrupts& signals, std::ostream& o
     out << as_json(result, target->name(), dry_run).dump(2, ' ', false, nlohmann::json::error_handler_t::replace)
         << '\n';
   else
-    print(out, result, target->name(), dry_run);
+    print(out, result, target->name(), dry_run, options.quiet);
   out.flush();
+  if (!out) throw std::runtime_error("the report could not be written to stdout");
 
   if (server && signals.count() == 0) {
     std::cerr << "serving the gallery at " << server->url() << " until Ctrl-C\n";

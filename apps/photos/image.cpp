@@ -65,7 +65,7 @@ void refuse_if_too_large(extent size, const rendition_options& options) {
   const std::string what = std::to_string(size.width) + " × " + std::to_string(size.height) + " pixels";
   if (pixels > options.max_pixels) {
     throw bad_photo("too large: " + what + "; the limit is " + std::to_string(options.max_pixels) +
-                    " pixels (raise it to publish this photo)");
+                    " pixels: raise --max-pixels to publish this photo");
   }
   if (std::max(size.width, size.height) > longest_side) {
     throw bad_photo("too large: " + what + "; no side may be longer than " + std::to_string(longest_side));

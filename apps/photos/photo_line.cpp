@@ -94,6 +94,15 @@ class photo_line::state {
   resized resize(downloaded& d, const std::stop_token& stop);
   void upload(resized& r);
 
+  bool seen(const std::string& id) {
+    mutex_lock lock(mutex_);
+    return seen_.contains(id);
+  }
+  // False if it was noted already: by a worker that has the same contents in its hand.
+  bool note(const std::string& id) {
+    mutex_lock lock(mutex_);
+    return seen_.insert(id).second;
+  }
   void skip(const std::filesystem::path& path, const std::string& reason) {
     mutex_lock lock(mutex_);
     ++skipped_[reason];
@@ -157,23 +166,25 @@ std::optional<downloaded> photo_line::state::download(shot& s, const std::stop_t
     if (need > memory_.limit())
       throw bad_photo(std::to_string(info.width) + " × " + std::to_string(info.height) + " pixels need " +
                       megabytes(need) + " of memory, and only " + megabytes(memory_.limit()) +
-                      " are allowed: raise --memory");
+                      " are allowed: raise --memory to " + megabytes(need) + " or more");
     auto memory = memory_.acquire(need, stop);
     if (!memory) throw cancelled();
     auto bytes = read_whole(s.found);
     bytes_read_ += bytes.size();
     auto id = sha256(bytes);
-    if (target_.contains(id)) {
-      ++already_there_;
+    if (seen(id)) {
+      ++twice_;
       return std::nullopt;
     }
-    // After the question to the gallery, which may fail and be asked again: an id is noted once.
-    {
-      mutex_lock lock(mutex_);
-      if (!seen_.insert(id).second) {
-        ++twice_;
-        return std::nullopt;
-      }
+    // The gallery is asked first and may fail and be asked again; only then the id is noted, once.
+    const bool there = target_.contains(id);
+    if (!note(id)) {
+      ++twice_;
+      return std::nullopt;
+    }
+    if (there) {
+      ++already_there_;
+      return std::nullopt;
     }
     if (options_.dry_run) {
       ++published_;

@@ -127,12 +127,19 @@ std::optional<found_photo> photo_source::visit(const std::filesystem::path& path
   if (::stat(path.c_str(), &status) != 0) {
     // A link that leads nowhere, or a file that went while we were on our way: nothing to publish, and no fault of the
     // run.
-    skip(path, std::generic_category().message(errno), named || reason_by_name(name).empty());
+    const int why = errno;
+    struct stat link {};
+    const bool is_link = ::lstat(path.c_str(), &link) == 0 && S_ISLNK(link.st_mode);
+    skip(path, is_link ? "link that leads nowhere" : std::generic_category().message(why),
+         named || reason_by_name(name).empty());
     return {};
   }
   if (S_ISDIR(status.st_mode)) {
     if (!named && name.starts_with('.')) {
       skip(path, "hidden folder", false);
+    } else if (std::error_code ignored; std::filesystem::exists(path / "gallery.db", ignored)) {
+      // What a gallery publishes is made of photos, but it is not photos to publish: least of all the target itself.
+      skip(path, "folder is a gallery", true);
     } else if (entered_.emplace(status.st_dev, status.st_ino).second) {
       enter(path);
     } else {
@@ -149,7 +156,9 @@ std::optional<found_photo> photo_source::visit(const std::filesystem::path& path
   try {
     return look(path);
   } catch (const not_a_photo& why) {
-    skip(path, why.what(), named || one_of(lower_extension(name), photos));
+    // A RAW file is a photo to its owner.
+    skip(path, why.what(),
+         named || one_of(lower_extension(name), photos) || std::string_view(why.what()).starts_with("camera RAW"));
   } catch (const std::system_error& why) {
     skip(path, "cannot be read: " + why.code().message(), true);
   }

@@ -127,8 +127,18 @@ class [[nodiscard]] pipeline {
   std::tuple<Stages...> stages_;
 };
 
-// --- sources
-// ------------------------------------------------------------------------------------------------------------
+// What follows a stage that does not fit, so that the compiler speaks of the first mistake only.
+struct ill_fitting_pipeline {};
+template <class D>
+ill_fitting_pipeline operator|(ill_fitting_pipeline p, D&&) {
+  return p;
+}
+
+// Function: that of the stage. Item: what the stage before it puts out.
+template <class Function, class Item>
+inline constexpr bool stage_fits = false;
+
+// --- sources ---
 template <std::ranges::viewable_range Range>
 [[nodiscard]] auto from(Range&& range) {
   using walk = range_walk<std::views::all_t<Range>>;
@@ -141,22 +151,18 @@ template <class F>
   return pipeline<pull_source<function>, typename pull_source<function>::item>({std::forward<F>(pull)}, {});
 }
 template <class T>
+  requires(!std::ranges::viewable_range<T> && !pull_function<std::decay_t<T>>)
+ill_fitting_pipeline from(T&&) {
+  static_assert(stage_fits<T, void>,
+                "penstock: a source is a range, or a function that returns an optional, which is empty at its end");
+  return {};
+}
+template <class T>
 [[nodiscard]] auto from() {
   return pipeline<open_source<T>, T>({}, {});
 }
 
-// --- putting them together
-// ---------------------------------------------------------------------------------------------- What follows a stage
-// that does not fit, so that the compiler speaks of the first mistake only.
-struct ill_fitting_pipeline {};
-template <class D>
-ill_fitting_pipeline operator|(ill_fitting_pipeline p, D&&) {
-  return p;
-}
-
-// Function: that of the stage. Item: what the stage before it puts out.
-template <class Function, class Item>
-inline constexpr bool stage_fits = false;
+// --- putting them together ---
 
 template <class Source, class Out, class... Stages, class F>
 auto operator|(pipeline<Source, Out, Stages...>&& p, thread_stage_description<F> d) {
@@ -192,7 +198,7 @@ template <class Source, class Out, class... Stages>
 auto operator|(pipeline<Source, Out, Stages...>&& p, start_request request) {
   if constexpr (!std::is_void_v<Out>) {
     static_assert(stage_fits<pipeline<Source, Out, Stages...>, Out>,
-                  "penstock: a pipeline ends with a sink; the last stage of this one returns a value");
+                  "penstock: a pipeline ends with a sink, a stage whose function returns nothing");
     return ill_fitting_pipeline{};
   } else {
     return std::move(p).start(std::move(request.options));
@@ -204,7 +210,7 @@ report operator|(pipeline<Source, Out, Stages...>&& p, run_request request) {
                 "penstock: an open pipeline is fed by its caller: use start(), push(), close() and wait()");
   if constexpr (!std::is_void_v<Out>) {
     static_assert(stage_fits<pipeline<Source, Out, Stages...>, Out>,
-                  "penstock: a pipeline ends with a sink; the last stage of this one returns a value");
+                  "penstock: a pipeline ends with a sink, a stage whose function returns nothing");
     return {};
   } else {
     return std::move(p).start(std::move(request.options)).wait();

@@ -101,7 +101,7 @@ std::string relief(const report& r, std::size_t index) {
   }
   if (computes && stage.crowded > .25)
     return "it computes, and other programs keep it waiting for a processor " + percent(stage.crowded) +
-           " of that time: fewer of them or more processors would raise the rate";
+           " of that time: the rate rises when those end, or with more processors";
   const std::string more = "more workers than " + std::to_string(stage.workers);
   std::string advice = computes ? "it computes, and processors are free: " + more + " would raise the rate"
                                 : "it mostly waits for something outside: " + more + " would raise the rate";

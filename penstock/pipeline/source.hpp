@@ -1,9 +1,8 @@
 // Where items come from:
 //
-//   from(range)      any range, walked once on a thread of its own; an lvalue is referred to, so it must outlive the
-//   run from(callable)   a function that returns optional<T>, nothing at the end; it may take a std::stop_token,
-//   requested when the run drains
-//                    or stops, so that a source that waits for something can be told
+//   from(range)      any range, walked once on a thread of its own; an lvalue is referred to, so it must outlive the run
+//   from(callable)   a function that returns optional<T>, nothing at the end; it may take a std::stop_token, requested
+//                    when the run drains or stops, so that a source that waits for something can be told
 //   from<T>()        an open pipeline: the caller pushes, see running_pipeline
 //
 // A source that throws ends the run as a failure of the stage "source".

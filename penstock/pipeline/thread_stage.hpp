@@ -143,8 +143,7 @@ class thread_stage final : public node, public inlet<In> {
   std::atomic<std::uint64_t> rest_out_ = 0;
 };
 
-// --- below: how
-// ---------------------------------------------------------------------------------------------------------
+// --- below: how ---
 
 template <class In, class F>
 class thread_stage<In, F>::outputs {

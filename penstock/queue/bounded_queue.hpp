@@ -250,8 +250,7 @@ class bounded_queue<T>::items_range {
   std::optional<lease<T>> current_;
 };
 
-// --- below: how
-// ---------------------------------------------------------------------------------------------------------
+// --- below: how ---
 
 template <class T>
 bounded_queue<T>::bounded_queue(std::size_t capacity) : bounded_queue(capacity, byte_capacity<T>{0, nullptr}) {}

@@ -25,6 +25,8 @@ CASES = [  # code, what the compiler must say; None: it compiles
     ("auto r = from(v) | sink(\"a\", [](int) {}) | stage(\"b\", [](int i) { return i; }) | run();", "a stage follows a sink"),
     ("auto r = from(v) | stage(\"a\", [](int i) { return i; }) | run();", "a pipeline ends with a sink"),
     ("auto r = from<int>() | sink(\"a\", [](int) {}) | run();", "an open pipeline is fed by its caller"),
+    ("auto r = from(v) | run();", "a pipeline ends with a sink"),
+    ("auto r = from([] { return 1; }) | sink(\"a\", [](int) {}) | run();", "a source is a range, or a function that returns an optional"),
 ]
 
 failures = 0
