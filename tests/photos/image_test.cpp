@@ -559,7 +559,7 @@ TEST_F(image, damage_in_the_middle_of_a_jpeg_is_refused) {
 TEST_F(image, a_bomb_is_refused_by_its_header) {
   const file_bytes png = png_header(30000, 30000);
   EXPECT_EQ(reason_of_bad_photo(png),
-            "too large: 30000 × 30000 pixels; the limit is 250000000 pixels (raise it to publish this photo)");
+            "too large: 30000 × 30000 pixels; the limit is 250000000 pixels: raise --max-pixels to publish this photo");
   EXPECT_THROW(static_cast<void>(probe(png)), bad_photo);
 
   file_bytes jpeg = saved(scenery(64, 64), ".jpg");
@@ -571,7 +571,7 @@ TEST_F(image, a_bomb_is_refused_by_its_header) {
 
   const file_bytes small = saved(scenery(100, 80), ".png");
   EXPECT_EQ(reason_of_bad_photo(small, {.max_pixels = 7999}),
-            "too large: 100 × 80 pixels; the limit is 7999 pixels (raise it to publish this photo)");
+            "too large: 100 × 80 pixels; the limit is 7999 pixels: raise --max-pixels to publish this photo");
   EXPECT_EQ(reason_of_bad_photo(small, {.max_pixels = 8000}), "published");
   EXPECT_TRUE(reason_of_bad_photo(png_header(1, 240'000)).ends_with("no side may be longer than 200000"));
 }
