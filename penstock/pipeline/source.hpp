@@ -145,6 +145,9 @@ class open_source_node final : public node {
   void add_entrance_counts(stage_report& r) const noexcept override { r.in = r.passed = r.out = next_.taken(); }
 
  private:
+  // REQUIRES one of the two, so that a refused item gets home whole.
+  static_assert(std::is_move_assignable_v<T> || std::is_nothrow_move_constructible_v<T>,
+                "penstock: the items of an open pipeline must be move-assignable, or movable without throwing");
   static void give_back(T& item, envelope<T>& e) {
     if constexpr (std::is_move_assignable_v<T>) {
       item = std::move(*e.item);
