@@ -1,5 +1,5 @@
 // target: where photos are published. Two kinds, one contract: a gallery directory (store) and a gallery server
-// (client).
+// (client). A dry run publishes nowhere.
 //
 // THREADS  Every member may be called at the same time.
 // ENDING   publish() is all or nothing: when it throws, or the process dies in it, nothing of the photo is visible.

@@ -3,7 +3,8 @@
 //   image_library library;
 //   gallery::store gallery("./gallery");
 //   photo_line line({.sources = {"/media/card/DCIM"}}, gallery);
-//   auto result = line.run();
+//   line.start();
+//   auto result = line.wait();
 //
 //   download   reads a file and takes its SHA-256; what is in the gallery already, or came twice, goes no further
 //   resize     renditions at their sizes, upright, in sRGB, free of metadata

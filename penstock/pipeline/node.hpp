@@ -1,6 +1,6 @@
 // node: one stage of a run as the run sees it, whatever kind of stage it is. Worker threads are one kind
 // (thread_stage.hpp); a kind that is added is a class derived from node and inlet<In>, and a description with
-// `output<In>` and `make_node<In>` (stage.hpp).
+// `output<In>` and `make_node<In>` (pipeline.hpp has that of worker threads).
 //
 // Life: check() → work() on each worker's thread → close_input() once all workers of the stage before have ended →
 // work() returns → hand_back_rest(), when every thread of the run has ended.

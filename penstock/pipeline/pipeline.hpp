@@ -46,26 +46,24 @@ struct thread_stage_description {
   std::string name;
   F function;
   stage_options options;
-  bool is_sink = false;
 
   template <class In>
   std::unique_ptr<node_type<In>> make_node(inlet<output<In>>* next, run_control& control) {
-    return std::make_unique<node_type<In>>(std::move(name), std::move(function), std::move(options), is_sink, next,
-                                           control);
+    return std::make_unique<node_type<In>>(std::move(name), std::move(function), std::move(options), next, control);
   }
 };
 
 template <class F>
 [[nodiscard]] thread_stage_description<std::decay_t<F>> stage(std::string name, F&& function,
                                                               stage_options options = {}) {
-  return {std::move(name), std::forward<F>(function), std::move(options), false};
+  return {std::move(name), std::forward<F>(function), std::move(options)};
 }
 // A stage that must be the last: its function returns void.
 template <class F>
 struct sink_description : thread_stage_description<F> {};
 template <class F>
 [[nodiscard]] sink_description<std::decay_t<F>> sink(std::string name, F&& function, stage_options options = {}) {
-  return {{std::move(name), std::forward<F>(function), std::move(options), true}};
+  return {{std::move(name), std::forward<F>(function), std::move(options)}};
 }
 
 struct run_request {

@@ -29,10 +29,9 @@ class thread_stage final : public node, public inlet<In> {
   using out = stage_output<F, In>;
 
   // next: null iff `out` is void.
-  thread_stage(std::string name, F function, stage_options options, bool is_sink, inlet<out>* next,
-               run_control& control)
+  thread_stage(std::string name, F function, stage_options options, inlet<out>* next, run_control& control)
       : node(name, options.workers),
-        policy_(std::move(name), std::move(options), abilities(is_sink), control),
+        policy_(std::move(name), std::move(options), abilities(), control),
         function_(std::move(function)),
         next_(next),
         queue_(std::max<std::size_t>(1, policy_.options().capacity), weighing()) {
@@ -75,8 +74,8 @@ class thread_stage final : public node, public inlet<In> {
                                        reorder_gate<envelope<std::conditional_t<std::is_void_v<out>, int, out>>>>;
   static constexpr bool consumes = stage_traits::consumes<callable, In>();
 
-  static stage_abilities abilities(bool is_sink) {
-    return {.is_sink = is_sink || std::is_void_v<out>,
+  static stage_abilities abilities() {
+    return {.is_sink = std::is_void_v<out>,
             .takes_stop = stage_traits::takes_stop<callable&, argument>,
             .can_keep_item = !consumes || std::copy_constructible<In>,
             .shareable = shareable(),

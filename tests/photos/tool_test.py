@@ -15,7 +15,6 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.error
 import urllib.request
 
 tool = str(pathlib.Path(sys.argv[1]).resolve())
@@ -52,10 +51,6 @@ noise(many / "000.jpg", 4000, 3000, 7)
 first = (many / "000.jpg").read_bytes()
 for i in range(1, 60):  # as good as different: a JPEG may be followed by anything
     (many / f"{i:03}.jpg").write_bytes(first + b"%d" % i)
-
-
-def published(gallery):
-    return json.loads(run("photos", few, "--to", gallery, "--dry-run", "--json").stdout)
 
 
 def all_done_is_0_and_a_second_run_has_nothing_to_do():
