@@ -1,0 +1,78 @@
+// What concurrency is made of: atomics, a futex, fences, a clock, threads. Everything in penstock that waits, wakes or
+// races takes them from here, so that the same code runs on the machine or, with PENSTOCK_SIMULATED defined, under a
+// scheduler that tries its interleavings one by one (penstock/simulation/simulation.hpp).
+//
+//   system::atomic<std::uint32_t> word = 0;
+//   while (word.load() == 0) system::futex_wait(word, 0, system::never);
+//   ...
+//   word.store(1); system::futex_wake(word, 1);
+//
+// FENCES   light_fence() on the path that must be fast and heavy_fence() on the one that may be slow: after both, one
+//          of the two threads sees what the other wrote before its fence. Light costs nothing; heavy interrupts the
+//          threads of this process (membarrier(2), about 1 µs). Where the kernel has no membarrier both are full
+//          fences. Names and meaning: P1202, "asymmetric fences".
+// REFUSED  std::atomic::wait: libstdc++ 12 has 16 waiting rooms for the whole process, and all words that start a cache
+//          line share one.
+#pragma once
+
+#ifdef PENSTOCK_SIMULATED
+#include <penstock/base/simulated_system.hpp>
+#else
+
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <cstdint>
+#include <mutex>
+#include <stop_token>
+#include <thread>
+
+namespace penstock::system {
+
+template <class T>
+using atomic = std::atomic<T>;
+using native_mutex = std::mutex;
+using native_condition = std::condition_variable;
+using thread = std::jthread;
+template <class Callback>
+using stop_callback = std::stop_callback<Callback>;
+
+using clock = std::chrono::steady_clock;
+inline constexpr clock::time_point never = clock::time_point::max();
+
+// Sleeps while `word` holds `expected`, until a wake or the deadline. May return for no reason.
+void futex_wait(const atomic<std::uint32_t>& word, std::uint32_t expected, clock::time_point deadline) noexcept;
+// Wakes up to `count` of those who sleep on `word`. The word itself need not exist any more.
+void futex_wake(const atomic<std::uint32_t>& word, int count) noexcept;
+
+// Gives the processor to another thread that is ready.
+inline void yield() noexcept { std::this_thread::yield(); }
+// A breath between two looks at a word that another processor is about to write.
+inline void pause() noexcept {
+#if defined(__x86_64__) || defined(__i386__)
+  __builtin_ia32_pause();
+#else
+  std::atomic_signal_fence(std::memory_order_seq_cst);
+#endif
+}
+[[nodiscard]] inline unsigned processors() noexcept {
+  const unsigned count = std::thread::hardware_concurrency();
+  return count ? count : 1;
+}
+
+namespace detail {
+extern const bool has_membarrier;  // decided before main()
+void full_fence() noexcept;
+}  // namespace detail
+
+inline void light_fence() noexcept {
+  if (detail::has_membarrier) [[likely]]
+    std::atomic_signal_fence(std::memory_order_seq_cst);
+  else
+    detail::full_fence();
+}
+void heavy_fence() noexcept;
+
+}  // namespace penstock::system
+
+#endif
