@@ -32,9 +32,17 @@ void futex_wake(const atomic<std::uint32_t>& word, int count) noexcept {
 
 namespace detail {
 
+#if defined(__SANITIZE_THREAD__)
+#define PENSTOCK_THREAD_SANITIZER
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define PENSTOCK_THREAD_SANITIZER
+#endif
+#endif
+
 namespace {
 bool register_membarrier() noexcept {
-#if defined(__SANITIZE_THREAD__) || (defined(__has_feature) && __has_feature(thread_sanitizer))
+#ifdef PENSTOCK_THREAD_SANITIZER
   return false;  // the sanitizer slows everything down anyway, and then the full fence is what gets tested
 #else
   return ::syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) == 0;

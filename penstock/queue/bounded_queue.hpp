@@ -6,10 +6,7 @@
 namespace penstock {
 
 template <class T>
-class bounded_queue final : public plain_queue<T> {
- public:
-  using plain_queue<T>::plain_queue;
-};
+using bounded_queue = plain_queue<T>;
 static_assert(concurrent_queue<bounded_queue<int>>);
 
 }  // namespace penstock

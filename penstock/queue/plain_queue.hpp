@@ -76,7 +76,7 @@ struct join_result {
 };
 
 template <class T>
-class plain_queue : private lease_issuer {
+class plain_queue final : private lease_issuer {
   static_assert(std::is_object_v<T> && std::is_move_constructible_v<T> && std::is_destructible_v<T>,
                 "plain_queue<T>: T must be a movable object type");
 
@@ -253,7 +253,7 @@ plain_queue<T>::plain_queue(std::size_t capacity) : plain_queue(capacity, byte_c
 template <class T>
 plain_queue<T>::plain_queue(std::size_t capacity, byte_capacity<T> weigh)
     : capacity_(capacity), weigh_(std::move(weigh)), ring_(capacity), weights_(weigh_.bytes ? capacity : 0) {
-  if (capacity == 0) throw std::invalid_argument("penstock: a plain_queue needs a capacity of at least 1");
+  if (capacity == 0) throw std::invalid_argument("penstock: a bounded_queue needs a capacity of at least 1");
 }
 
 template <class T>
