@@ -24,6 +24,7 @@
 #include <utility>
 
 #include <penstock/base/mutex.hpp>
+#include <penstock/base/system.hpp>
 #include <penstock/base/wait_limit.hpp>
 
 namespace penstock {
@@ -95,7 +96,7 @@ class [[nodiscard]] budget::reservation {
 
 inline std::optional<budget::reservation> budget::acquire(std::uint64_t amount, const wait_limit& limit) {
   if (amount > limit_) throw std::invalid_argument("penstock: more was asked of a budget than there is in all");
-  const std::stop_callback on_stop(limit.stop(), [this] {
+  const system::stop_callback on_stop(limit.stop(), [this] {
     mutex_lock lock(mutex_);
     changed_.notify_all();
   });

@@ -10,10 +10,10 @@
 // Not std::mutex itself: libstdc++'s carries no annotations, and then every guarded access would be an error.
 #pragma once
 
-#include <chrono>
 #include <condition_variable>
 #include <mutex>
 
+#include <penstock/base/system.hpp>
 #include <penstock/base/thread_annotations.hpp>
 
 namespace penstock {
@@ -26,7 +26,7 @@ class PENSTOCK_CAPABILITY("mutex") mutex {
 
  private:
   friend class mutex_lock;
-  std::mutex native_;
+  system::native_mutex native_;
 };
 
 // Holds a mutex for its lifetime; unlock() and lock() open a gap in it.
@@ -42,7 +42,7 @@ class PENSTOCK_SCOPED_CAPABILITY mutex_lock {
 
  private:
   friend class condition;
-  std::unique_lock<std::mutex> native_;
+  std::unique_lock<system::native_mutex> native_;
 };
 
 // Waits give the lock up and take it again; they may return without a notify, so they stand in a loop.
@@ -54,14 +54,14 @@ class condition {
 
   void wait(mutex_lock& lock) { native_.wait(lock.native_); }
   // False iff the deadline has passed.
-  bool wait_until(mutex_lock& lock, std::chrono::steady_clock::time_point deadline) {
+  bool wait_until(mutex_lock& lock, system::clock::time_point deadline) {
     return native_.wait_until(lock.native_, deadline) == std::cv_status::no_timeout;
   }
   void notify_one() noexcept { native_.notify_one(); }
   void notify_all() noexcept { native_.notify_all(); }
 
  private:
-  std::condition_variable native_;
+  system::native_condition native_;
 };
 
 }  // namespace penstock

@@ -5,6 +5,7 @@
 #include <stop_token>
 
 #include <penstock/base/mutex.hpp>
+#include <penstock/base/system.hpp>
 #include <penstock/base/wait_limit.hpp>
 
 namespace penstock {
@@ -13,12 +14,12 @@ inline bool sleep_for(std::chrono::nanoseconds how_long, const std::stop_token& 
   const wait_limit limit(how_long);
   mutex gate;
   condition wake;
-  const std::stop_callback on_stop(stop, [&] {
+  const system::stop_callback on_stop(stop, [&] {
     mutex_lock lock(gate);  // so that the request cannot fall between the sleeper's look and its wait
     wake.notify_one();
   });
   mutex_lock lock(gate);
-  while (!stop.stop_requested()) {
+  while (!system::stop_requested(stop)) {
     if (limit.reached()) return true;
     wake.wait_until(lock, limit.deadline());
   }

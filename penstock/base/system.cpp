@@ -52,6 +52,11 @@ bool register_membarrier() noexcept {
 
 const bool has_membarrier = register_membarrier();
 
+const char built_for_the_machine = 0;
+// The simulated library defines it, too: a program that mixes both does not link.
+extern const char either_real_or_simulated;
+const char either_real_or_simulated = 0;
+
 void full_fence() noexcept {
   // An exchange, not a fence: a full barrier on every machine we know, and one that ThreadSanitizer accepts.
   thread_local atomic<int> own = 0;

@@ -34,8 +34,7 @@ using atomic = std::atomic<T>;
 using native_mutex = std::mutex;
 using native_condition = std::condition_variable;
 using thread = std::jthread;
-template <class Callback>
-using stop_callback = std::stop_callback<Callback>;
+using std::stop_callback;
 
 using clock = std::chrono::steady_clock;
 inline constexpr clock::time_point never = clock::time_point::max();
@@ -55,6 +54,9 @@ inline void pause() noexcept {
   std::atomic_signal_fence(std::memory_order_seq_cst);
 #endif
 }
+// How often to look at a word before going to sleep. (Fewer times where each look is a schedule to be tried.)
+[[nodiscard]] constexpr int spins(int on_the_machine) noexcept { return on_the_machine; }
+[[nodiscard]] inline bool stop_requested(const std::stop_token& token) noexcept { return token.stop_requested(); }
 [[nodiscard]] inline unsigned processors() noexcept {
   const unsigned count = std::thread::hardware_concurrency();
   return count ? count : 1;
@@ -63,6 +65,10 @@ inline void pause() noexcept {
 namespace detail {
 extern const bool has_membarrier;  // decided before main()
 void full_fence() noexcept;
+// Only in the real library: what was compiled for it does not link with the simulated one. (`used`: else no reference to
+// it would be left.)
+extern const char built_for_the_machine;
+[[gnu::used]] inline const char* const real_parts_need = &built_for_the_machine;
 }  // namespace detail
 
 inline void light_fence() noexcept {

@@ -1,7 +1,7 @@
 // wait_limit: how long a blocking call may wait: for ever, until a deadline, until a stop is requested, or until the
 // first of both.
 //
-//   queue.pop(100ms);                queue.pop(steady_clock::now() + 1s);
+//   queue.pop(100ms);                queue.pop(wait_limit::clock::now() + 1s);
 //   queue.pop(stop);                 queue.pop({stop, 100ms});
 //
 // A limit ends *waiting* only: a call that need not wait succeeds, however late it is and whether or not a stop was
@@ -12,11 +12,13 @@
 #include <stop_token>
 #include <utility>
 
+#include <penstock/base/system.hpp>
+
 namespace penstock {
 
 class wait_limit {
  public:
-  using clock = std::chrono::steady_clock;
+  using clock = system::clock;
 
   wait_limit() noexcept = default;  // for ever
   wait_limit(clock::time_point deadline) noexcept : deadline_(deadline) {}
@@ -31,7 +33,7 @@ class wait_limit {
   [[nodiscard]] const std::stop_token& stop() const noexcept { return stop_; }
   [[nodiscard]] bool has_deadline() const noexcept { return deadline_ != clock::time_point::max(); }
   [[nodiscard]] clock::time_point deadline() const noexcept { return deadline_; }
-  [[nodiscard]] bool reached() const { return stop_.stop_requested() || (has_deadline() && clock::now() >= deadline_); }
+  [[nodiscard]] bool reached() const { return system::stop_requested(stop_) || (has_deadline() && clock::now() >= deadline_); }
 
  private:
   // A patience beyond the clock's range (hours::max()) means for ever, not an overflow into the past.

@@ -19,6 +19,9 @@ namespace penstock {
 
 enum class lease_outcome { done, failed };
 
+// What becomes of an item at the moment it leaves a queue.
+enum class after_pop { done, leased };
+
 class lease_issuer {
  public:
   // Called exactly once for each lease, on the thread that ends it. `reason` may be null; it is always null for done.

@@ -43,6 +43,13 @@ class ring {
   };
 
   ring() noexcept = default;  // capacity 0
+  // Uninitialised room for one item.
+  struct slot {
+    alignas(T) std::byte bytes[sizeof(T)];
+  };
+  // Takes over slots in which the `size` items from index `head` on, modulo `capacity`, are alive.
+  ring(std::unique_ptr<slot[]> slots, std::size_t capacity, std::size_t head, std::size_t size) noexcept
+      : slots_(std::move(slots)), capacity_(capacity), head_(head), size_(size) {}
   explicit ring(std::size_t capacity) : slots_(std::make_unique_for_overwrite<slot[]>(capacity)), capacity_(capacity) {}
   ring(ring&& other) noexcept { swap(other); }
   ring& operator=(ring&& other) noexcept {
@@ -85,9 +92,6 @@ class ring {
   }
 
  private:
-  struct slot {
-    alignas(T) std::byte bytes[sizeof(T)];
-  };
   // A subtraction, not %: division is the dearest thing such a ring could do, and capacities need not be powers of two.
   T* at(std::size_t offset) noexcept {
     const std::size_t to_end = capacity_ - head_;

@@ -1,4 +1,4 @@
-// What a bounded_queue promises, each as a sentence that is true in every interleaving.
+// What a queue promises, each as a sentence that is true in every interleaving: of bounded_queue and of its reference.
 #include <atomic>
 #include <chrono>
 #include <memory>
@@ -11,7 +11,7 @@
 
 #include <gtest/gtest.h>
 
-#include <penstock/queue/bounded_queue.hpp>
+#include "tests/queue/queue_kinds.hpp"
 
 namespace penstock {
 namespace {
@@ -19,16 +19,15 @@ namespace {
 using namespace std::chrono_literals;
 using status = conqueue_status;
 
-// Waits until `queue` has counted that many waits: then a thread is committed to blocking. Yields, because nothing
-// announces it.
-template <class T>
-void until_waits(const bounded_queue<T>& queue, std::uint64_t push_waits, std::uint64_t pop_waits) {
-  while (queue.statistics().push_waits < push_waits || queue.statistics().pop_waits < pop_waits)
-    std::this_thread::yield();
-}
+using testing::queue_of;
+using testing::until_waits;
 
-TEST(bounded_queue, items_leave_in_the_order_in_which_they_entered) {
-  bounded_queue<int> queue(3);
+template <class Kind>
+class any_queue : public ::testing::Test {};
+TYPED_TEST_SUITE(any_queue, testing::queue_kinds, testing::kind_names);
+
+TYPED_TEST(any_queue, items_leave_in_the_order_in_which_they_entered) {
+  queue_of<TypeParam, int> queue(3);
   for (int round = 0; round < 10; ++round) {
     ASSERT_TRUE(queue.push(3 * round));
     ASSERT_TRUE(queue.push(3 * round + 1));
@@ -39,10 +38,10 @@ TEST(bounded_queue, items_leave_in_the_order_in_which_they_entered) {
   }
 }
 
-TEST(bounded_queue, needs_a_capacity) { EXPECT_THROW(bounded_queue<int>(0), std::invalid_argument); }
+TYPED_TEST(any_queue, needs_a_capacity) { EXPECT_THROW((queue_of<TypeParam, int>(0)), std::invalid_argument); }
 
-TEST(bounded_queue, try_push_says_full_and_leaves_the_item_with_its_owner) {
-  bounded_queue<std::unique_ptr<int>> queue(1);
+TYPED_TEST(any_queue, try_push_says_full_and_leaves_the_item_with_its_owner) {
+  queue_of<TypeParam, std::unique_ptr<int>> queue(1);
   EXPECT_EQ(queue.try_push(std::make_unique<int>(1)), status::success);
   auto second = std::make_unique<int>(2);
   EXPECT_EQ(queue.try_push(std::move(second)), status::full);
@@ -55,8 +54,8 @@ TEST(bounded_queue, try_push_says_full_and_leaves_the_item_with_its_owner) {
   EXPECT_EQ(*second, 2);
 }
 
-TEST(bounded_queue, try_pop_tells_empty_from_closed) {
-  bounded_queue<int> queue(1);
+TYPED_TEST(any_queue, try_pop_tells_empty_from_closed) {
+  queue_of<TypeParam, int> queue(1);
   EXPECT_EQ(queue.try_pop().error(), status::empty);
   EXPECT_EQ(queue.pop(0ms).error(), status::empty);
   EXPECT_EQ(queue.try_take().error(), status::empty);
@@ -67,8 +66,8 @@ TEST(bounded_queue, try_pop_tells_empty_from_closed) {
   EXPECT_FALSE(queue.pop());
 }
 
-TEST(bounded_queue, close_lets_waiting_items_through_and_refuses_new_ones) {
-  bounded_queue<int> queue(4);
+TYPED_TEST(any_queue, close_lets_waiting_items_through_and_refuses_new_ones) {
+  queue_of<TypeParam, int> queue(4);
   queue.push(1);
   queue.push(2);
   queue.close();
@@ -81,9 +80,9 @@ TEST(bounded_queue, close_lets_waiting_items_through_and_refuses_new_ones) {
   EXPECT_FALSE(queue.pop());
 }
 
-TEST(bounded_queue, close_wakes_everyone_who_blocks) {
-  bounded_queue<int> full(1);
-  bounded_queue<int> empty(1);
+TYPED_TEST(any_queue, close_wakes_everyone_who_blocks) {
+  queue_of<TypeParam, int> full(1);
+  queue_of<TypeParam, int> empty(1);
   full.push(0);
   std::atomic<int> refused = 0, ended = 0;
   {
@@ -101,8 +100,8 @@ TEST(bounded_queue, close_wakes_everyone_who_blocks) {
   EXPECT_EQ(ended, 4);
 }
 
-TEST(bounded_queue, a_stop_wakes_the_one_who_waits_with_it_and_nobody_else) {
-  bounded_queue<int> queue(1);
+TYPED_TEST(any_queue, a_stop_wakes_the_one_who_waits_with_it_and_nobody_else) {
+  queue_of<TypeParam, int> queue(1);
   std::stop_source stop;
   std::atomic<bool> patient_got = false;
   std::jthread patient([&] { patient_got = queue.pop().has_value(); });
@@ -119,8 +118,8 @@ TEST(bounded_queue, a_stop_wakes_the_one_who_waits_with_it_and_nobody_else) {
   EXPECT_TRUE(patient_got);
 }
 
-TEST(bounded_queue, a_stop_wakes_a_blocked_push_and_the_item_stays) {
-  bounded_queue<std::unique_ptr<int>> queue(1);
+TYPED_TEST(any_queue, a_stop_wakes_a_blocked_push_and_the_item_stays) {
+  queue_of<TypeParam, std::unique_ptr<int>> queue(1);
   queue.push(nullptr);
   std::stop_source stop;
   auto item = std::make_unique<int>(7);
@@ -131,8 +130,8 @@ TEST(bounded_queue, a_stop_wakes_a_blocked_push_and_the_item_stays) {
   ASSERT_TRUE(item);
 }
 
-TEST(bounded_queue, a_limit_that_has_passed_does_not_stop_a_call_that_need_not_wait) {
-  bounded_queue<int> queue(1);
+TYPED_TEST(any_queue, a_limit_that_has_passed_does_not_stop_a_call_that_need_not_wait) {
+  queue_of<TypeParam, int> queue(1);
   std::stop_source stop;
   stop.request_stop();
   EXPECT_EQ(queue.push(1, stop.get_token()), status::success);
@@ -142,8 +141,8 @@ TEST(bounded_queue, a_limit_that_has_passed_does_not_stop_a_call_that_need_not_w
   EXPECT_EQ(queue.push(3, std::chrono::hours::max()), status::success);
 }
 
-TEST(bounded_queue, a_deadline_ends_the_wait_and_not_before) {
-  bounded_queue<int> queue(1);
+TYPED_TEST(any_queue, a_deadline_ends_the_wait_and_not_before) {
+  queue_of<TypeParam, int> queue(1);
   const auto start = std::chrono::steady_clock::now();
   EXPECT_EQ(queue.pop(20ms).error(), status::empty);
   EXPECT_GE(std::chrono::steady_clock::now() - start, 20ms);
@@ -153,11 +152,11 @@ TEST(bounded_queue, a_deadline_ends_the_wait_and_not_before) {
   EXPECT_EQ(queue.pop(), 1);
 }
 
-TEST(bounded_queue, one_who_gives_up_passes_the_wake_on) {
+TYPED_TEST(any_queue, one_who_gives_up_passes_the_wake_on) {
   // Two wait for an item; the first has a deadline that falls together with the push. Whoever of them is called, the
   // item is taken.
   for (int round = 0; round < 300; ++round) {
-    bounded_queue<int> queue(1);
+    queue_of<TypeParam, int> queue(1);
     std::atomic<int> got = 0;
     std::jthread hasty([&] { got += queue.pop(std::chrono::microseconds(50 + round % 60)).has_value(); });
     std::jthread patient([&] { got += queue.pop().has_value(); });
@@ -171,8 +170,8 @@ TEST(bounded_queue, one_who_gives_up_passes_the_wake_on) {
   }
 }
 
-TEST(bounded_queue, holds_no_more_than_its_capacity) {
-  bounded_queue<int> queue(3);
+TYPED_TEST(any_queue, holds_no_more_than_its_capacity) {
+  queue_of<TypeParam, int> queue(3);
   std::jthread producer([&] {
     for (int i = 0; i < 2000; ++i) queue.push(i);
     queue.close();
@@ -186,8 +185,8 @@ TEST(bounded_queue, holds_no_more_than_its_capacity) {
   EXPECT_LE(queue.statistics().peak_size, 3u);
 }
 
-TEST(bounded_queue, a_capacity_in_bytes_holds_and_lets_an_oversized_item_in_alone) {
-  bounded_queue<std::string> queue(100, {10, [](const std::string& s) { return s.size(); }});
+TYPED_TEST(any_queue, a_capacity_in_bytes_holds_and_lets_an_oversized_item_in_alone) {
+  queue_of<TypeParam, std::string> queue(100, {10, [](const std::string& s) { return s.size(); }});
   EXPECT_EQ(queue.try_push(std::string(6, 'a')), status::success);
   EXPECT_EQ(queue.try_push(std::string(5, 'b')), status::full);
   EXPECT_EQ(queue.try_push(std::string(4, 'c')), status::success);
@@ -203,8 +202,8 @@ TEST(bounded_queue, a_capacity_in_bytes_holds_and_lets_an_oversized_item_in_alon
   EXPECT_EQ(queue.pop()->size(), 50u);
 }
 
-TEST(bounded_queue, light_items_do_not_keep_a_heavy_one_waiting_for_ever) {
-  bounded_queue<std::string> queue(100, {10, [](const std::string& s) { return s.size(); }});
+TYPED_TEST(any_queue, light_items_do_not_keep_a_heavy_one_waiting_for_ever) {
+  queue_of<TypeParam, std::string> queue(100, {10, [](const std::string& s) { return s.size(); }});
   queue.push(std::string(6, 'a'));
   std::jthread heavy([&] { queue.push(std::string(9, 'h')); });
   until_waits(queue, 1, 0);
@@ -214,8 +213,8 @@ TEST(bounded_queue, light_items_do_not_keep_a_heavy_one_waiting_for_ever) {
   EXPECT_EQ(queue.pop()->size(), 9u);
 }
 
-TEST(bounded_queue, a_pop_that_frees_much_wakes_several_light_producers) {
-  bounded_queue<std::string> queue(100, {10, [](const std::string& s) { return s.size(); }});
+TYPED_TEST(any_queue, a_pop_that_frees_much_wakes_several_light_producers) {
+  queue_of<TypeParam, std::string> queue(100, {10, [](const std::string& s) { return s.size(); }});
   queue.push(std::string(10, 'a'));
   std::vector<std::jthread> light;
   for (int i = 0; i < 5; ++i) light.emplace_back([&] { queue.push(std::string(2, 'l')); });
@@ -225,11 +224,11 @@ TEST(bounded_queue, a_pop_that_frees_much_wakes_several_light_producers) {
   EXPECT_EQ(queue.size_approx(), 5u);
 }
 
-TEST(bounded_queue, a_throwing_size_function_leaves_the_queue_as_it_was) {
-  bounded_queue<int> queue(4, {10, [](const int& i) -> std::size_t {
-                                 if (i < 0) throw std::runtime_error("no size");
-                                 return 1;
-                               }});
+TYPED_TEST(any_queue, a_throwing_size_function_leaves_the_queue_as_it_was) {
+  queue_of<TypeParam, int> queue(4, {10, [](const int& i) -> std::size_t {
+                                       if (i < 0) throw std::runtime_error("no size");
+                                       return 1;
+                                     }});
   queue.push(1);
   EXPECT_THROW(queue.push(-1), std::runtime_error);
   EXPECT_EQ(queue.size_approx(), 1u);
@@ -251,8 +250,8 @@ struct fragile {  // throws on the n-th copy or move from now, counted across al
   int value;
 };
 
-TEST(bounded_queue, a_push_that_throws_changes_nothing) {
-  bounded_queue<fragile> queue(4);
+TYPED_TEST(any_queue, a_push_that_throws_changes_nothing) {
+  queue_of<TypeParam, fragile> queue(4);
   queue.emplace(1);
   fragile two(2);
   fragile::fuse = 0;
@@ -267,8 +266,8 @@ TEST(bounded_queue, a_push_that_throws_changes_nothing) {
   EXPECT_EQ(queue.pop()->value, 2);
 }
 
-TEST(bounded_queue, a_pop_whose_move_throws_leaves_the_item_at_the_front) {
-  bounded_queue<fragile> queue(4);
+TYPED_TEST(any_queue, a_pop_whose_move_throws_leaves_the_item_at_the_front) {
+  queue_of<TypeParam, fragile> queue(4);
   queue.emplace(1);
   queue.emplace(2);
   fragile::fuse = 0;
@@ -283,8 +282,8 @@ TEST(bounded_queue, a_pop_whose_move_throws_leaves_the_item_at_the_front) {
   EXPECT_EQ(queue.join().done, 2u);
 }
 
-TEST(bounded_queue, a_throwing_consumer_that_was_called_passes_the_wake_on) {
-  bounded_queue<fragile> queue(4);
+TYPED_TEST(any_queue, a_throwing_consumer_that_was_called_passes_the_wake_on) {
+  queue_of<TypeParam, fragile> queue(4);
   std::atomic<int> got = 0, threw = 0;
   fragile::fuse = -1;
   {
@@ -306,8 +305,8 @@ TEST(bounded_queue, a_throwing_consumer_that_was_called_passes_the_wake_on) {
   EXPECT_EQ(got, 1);
 }
 
-TEST(bounded_queue, cancel_hands_back_what_waits_oldest_first) {
-  bounded_queue<std::unique_ptr<int>> queue(4);
+TYPED_TEST(any_queue, cancel_hands_back_what_waits_oldest_first) {
+  queue_of<TypeParam, std::unique_ptr<int>> queue(4);
   for (int i = 0; i < 3; ++i) queue.push(std::make_unique<int>(i));
   (void)queue.pop();
   queue.push(std::make_unique<int>(3));
@@ -322,8 +321,8 @@ TEST(bounded_queue, cancel_hands_back_what_waits_oldest_first) {
   EXPECT_EQ(queue.join().returned, 4u);
 }
 
-TEST(bounded_queue, push_range_takes_all_in_order_and_what_is_refused_stays) {
-  bounded_queue<std::unique_ptr<int>> queue(2);
+TYPED_TEST(any_queue, push_range_takes_all_in_order_and_what_is_refused_stays) {
+  queue_of<TypeParam, std::unique_ptr<int>> queue(2);
   std::vector<std::unique_ptr<int>> items;
   for (int i = 0; i < 5; ++i) items.push_back(std::make_unique<int>(i));
   EXPECT_EQ(queue.push_range(items, 0ms), 2u);
@@ -341,8 +340,8 @@ TEST(bounded_queue, push_range_takes_all_in_order_and_what_is_refused_stays) {
   EXPECT_TRUE(items[0]);
 }
 
-TEST(bounded_queue, pop_some_takes_what_is_there_and_never_waits_to_fill) {
-  bounded_queue<int> queue(8);
+TYPED_TEST(any_queue, pop_some_takes_what_is_there_and_never_waits_to_fill) {
+  queue_of<TypeParam, int> queue(8);
   for (int i = 0; i < 5; ++i) queue.push(i);
   std::vector<int> out{-1};
   EXPECT_EQ(queue.pop_some(out, 0), 0u);
@@ -354,10 +353,11 @@ TEST(bounded_queue, pop_some_takes_what_is_there_and_never_waits_to_fill) {
   EXPECT_EQ(queue.pop_some(out, 3), 0u);
 }
 
-TEST(bounded_queue, the_counters_add_up) {
-  bounded_queue<int> queue(2);
+TYPED_TEST(any_queue, the_counters_add_up) {
+  queue_of<TypeParam, int> queue(2);
   queue.push(1);
   queue.push(2);
+  EXPECT_EQ(queue.statistics().peak_size, 2u);
   (void)queue.pop();
   (void)queue.take();
   queue.push(3);
@@ -370,8 +370,8 @@ TEST(bounded_queue, the_counters_add_up) {
   EXPECT_EQ(s.push_waits + s.pop_waits, 0u);
 }
 
-TEST(bounded_queue, an_emplaced_item_is_not_made_when_it_is_refused) {
-  bounded_queue<std::string> queue(1);
+TYPED_TEST(any_queue, an_emplaced_item_is_not_made_when_it_is_refused) {
+  queue_of<TypeParam, std::string> queue(1);
   EXPECT_TRUE(queue.emplace(3, 'x'));
   std::string s = "moved only if taken";
   EXPECT_EQ(queue.try_emplace(std::move(s)), status::full);
@@ -381,8 +381,8 @@ TEST(bounded_queue, an_emplaced_item_is_not_made_when_it_is_refused) {
 struct alignas(64) aligned {
   int value = 0;
 };
-TEST(bounded_queue, respects_alignment) {
-  bounded_queue<aligned> queue(3);
+TYPED_TEST(any_queue, respects_alignment) {
+  queue_of<TypeParam, aligned> queue(3);
   for (int i = 0; i < 7; ++i) {
     queue.push(aligned{i});
     auto item = queue.pop();
@@ -393,10 +393,10 @@ TEST(bounded_queue, respects_alignment) {
 
 // Conservation and order under load: what went in came out, once, in the order of each producer; with every way of
 // pushing and popping mixed, deadlines and stops included.
-TEST(bounded_queue, nothing_is_lost_doubled_or_reordered_per_producer) {
+TYPED_TEST(any_queue, nothing_is_lost_doubled_or_reordered_per_producer) {
   for (const std::size_t capacity : {1u, 2u, 7u, 64u}) {
     constexpr int producers = 3, consumers = 3, each = 3000;
-    bounded_queue<std::pair<int, int>> queue(capacity);
+    queue_of<TypeParam, std::pair<int, int>> queue(capacity);
     std::vector<std::vector<std::pair<int, int>>> seen(consumers);
     {
       std::vector<std::jthread> threads;
@@ -477,8 +477,8 @@ TEST(bounded_queue, nothing_is_lost_doubled_or_reordered_per_producer) {
   }
 }
 
-TEST(bounded_queue, one_item_wakes_one_consumer_and_one_pop_one_producer) {
-  bounded_queue<int> queue(2);
+TYPED_TEST(any_queue, one_item_wakes_one_consumer_and_one_pop_one_producer) {
+  queue_of<TypeParam, int> queue(2);
   std::vector<std::jthread> consumers;
   for (int i = 0; i < 4; ++i) consumers.emplace_back([&] { (void)queue.pop(); });
   until_waits(queue, 0, 4);
@@ -500,8 +500,8 @@ TEST(bounded_queue, one_item_wakes_one_consumer_and_one_pop_one_producer) {
   }
 }
 
-TEST(bounded_queue, nobody_is_woken_when_nobody_waits) {
-  bounded_queue<int> queue(4);
+TYPED_TEST(any_queue, nobody_is_woken_when_nobody_waits) {
+  queue_of<TypeParam, int> queue(4);
   for (int i = 0; i < 100; ++i) {
     queue.push(i);
     (void)queue.pop();
@@ -510,9 +510,9 @@ TEST(bounded_queue, nobody_is_woken_when_nobody_waits) {
   EXPECT_EQ(queue.statistics().wakes, 0u);
 }
 
-TEST(bounded_queue, cancel_under_load_accounts_for_every_item) {
+TYPED_TEST(any_queue, cancel_under_load_accounts_for_every_item) {
   for (int round = 0; round < 200; ++round) {
-    bounded_queue<int> queue(4);
+    queue_of<TypeParam, int> queue(4);
     std::atomic<std::uint64_t> accepted = 0, popped = 0;
     std::size_t returned = 0;
     {
@@ -532,8 +532,8 @@ TEST(bounded_queue, cancel_under_load_accounts_for_every_item) {
   }
 }
 
-TEST(bounded_queue, without_a_limit_nobody_is_told_full_or_empty_before_the_queue_is_closed) {
-  bounded_queue<int> queue(1);
+TYPED_TEST(any_queue, without_a_limit_nobody_is_told_full_or_empty_before_the_queue_is_closed) {
+  queue_of<TypeParam, int> queue(1);
   std::atomic<int> too_early = 0, left = 2;
   {
     std::vector<std::jthread> threads;
@@ -560,8 +560,8 @@ TEST(bounded_queue, without_a_limit_nobody_is_told_full_or_empty_before_the_queu
   EXPECT_EQ(too_early, 0);
 }
 
-TEST(bounded_queue, a_throwing_producer_that_was_called_passes_the_wake_on) {
-  bounded_queue<fragile> queue(1);
+TYPED_TEST(any_queue, a_throwing_producer_that_was_called_passes_the_wake_on) {
+  queue_of<TypeParam, fragile> queue(1);
   queue.emplace(0);
   std::atomic<int> threw = 0;
   fragile::fuse = -1;
@@ -585,8 +585,8 @@ TEST(bounded_queue, a_throwing_producer_that_was_called_passes_the_wake_on) {
   EXPECT_EQ(queue.size_approx(), 1u);
 }
 
-TEST(bounded_queue, a_pop_some_that_throws_midway_lets_producers_in_and_counts_what_left) {
-  bounded_queue<fragile> queue(2);
+TYPED_TEST(any_queue, a_pop_some_that_throws_midway_lets_producers_in_and_counts_what_left) {
+  queue_of<TypeParam, fragile> queue(2);
   queue.emplace(1);
   queue.emplace(2);
   std::jthread producer([&] { queue.emplace(3); });
@@ -602,8 +602,8 @@ TEST(bounded_queue, a_pop_some_that_throws_midway_lets_producers_in_and_counts_w
   EXPECT_EQ(queue.join(0ms)->done, 3u);
 }
 
-TEST(bounded_queue, a_push_range_that_throws_midway_wakes_who_waits_for_what_is_in) {
-  bounded_queue<fragile> queue(4);
+TYPED_TEST(any_queue, a_push_range_that_throws_midway_wakes_who_waits_for_what_is_in) {
+  queue_of<TypeParam, fragile> queue(4);
   std::jthread consumer([&] { EXPECT_EQ(queue.pop()->value, 1); });
   until_waits(queue, 0, 1);
   std::vector<fragile> items{fragile(1), fragile(2), fragile(3)};
@@ -613,29 +613,29 @@ TEST(bounded_queue, a_push_range_that_throws_midway_wakes_who_waits_for_what_is_
   EXPECT_EQ(items[1].value, 2);
 }
 
-TEST(bounded_queue, push_range_weighs_each_item) {
-  bounded_queue<std::string> queue(100, {10, [](const std::string& s) { return s.size(); }});
+TYPED_TEST(any_queue, push_range_weighs_each_item) {
+  queue_of<TypeParam, std::string> queue(100, {10, [](const std::string& s) { return s.size(); }});
   std::vector<std::string> items{std::string(2, 'a'), std::string(6, 'b'), std::string(6, 'c')};
   EXPECT_EQ(queue.push_range(items, 0ms), 2u);
   EXPECT_EQ(queue.statistics().bytes, 8u);
   EXPECT_EQ(items[2].size(), 6u);
 }
 
-TEST(bounded_queue, nothing_weighs_anything_after_cancel) {
-  bounded_queue<std::string> queue(4, {10, [](const std::string& s) { return s.size(); }});
+TYPED_TEST(any_queue, nothing_weighs_anything_after_cancel) {
+  queue_of<TypeParam, std::string> queue(4, {10, [](const std::string& s) { return s.size(); }});
   queue.push("four");
   EXPECT_EQ(queue.cancel().size(), 1u);
   EXPECT_EQ(queue.statistics().bytes, 0u);
 }
 
-TEST(bounded_queue, pop_some_of_none_does_not_wait) {
-  bounded_queue<int> queue(1);
+TYPED_TEST(any_queue, pop_some_of_none_does_not_wait) {
+  queue_of<TypeParam, int> queue(1);
   std::vector<int> out;
   EXPECT_EQ(queue.pop_some(out, 0), 0u);
 }
 
-TEST(bounded_queue, a_call_whose_limit_has_passed_is_not_counted_as_a_wait) {
-  bounded_queue<int> queue(1);
+TYPED_TEST(any_queue, a_call_whose_limit_has_passed_is_not_counted_as_a_wait) {
+  queue_of<TypeParam, int> queue(1);
   (void)queue.pop(0ms);
   queue.push(1);
   EXPECT_EQ(queue.push(2, 0ms), status::full);

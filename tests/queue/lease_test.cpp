@@ -7,15 +7,20 @@
 
 #include <gtest/gtest.h>
 
-#include <penstock/queue/bounded_queue.hpp>
+#include "tests/queue/queue_kinds.hpp"
 
 namespace penstock {
 namespace {
 
 using namespace std::chrono_literals;
+using testing::queue_of;
 
-TEST(lease, join_waits_for_the_lease_not_for_the_pop) {
-  bounded_queue<int> queue(4);
+template <class Kind>
+class any_lease : public ::testing::Test {};
+TYPED_TEST_SUITE(any_lease, testing::queue_kinds, testing::kind_names);
+
+TYPED_TEST(any_lease, join_waits_for_the_lease_not_for_the_pop) {
+  queue_of<TypeParam, int> queue(4);
   queue.push(1);
   auto held = queue.take();
   ASSERT_TRUE(held);
@@ -26,21 +31,21 @@ TEST(lease, join_waits_for_the_lease_not_for_the_pop) {
   EXPECT_EQ(queue.join().done, 1u);
 }
 
-TEST(lease, a_plain_pop_is_done_at_once) {
-  bounded_queue<int> queue(4);
+TYPED_TEST(any_lease, a_plain_pop_is_done_at_once) {
+  queue_of<TypeParam, int> queue(4);
   queue.push(1);
   EXPECT_EQ(queue.join(0ms).error(), conqueue_status::busy);
   (void)queue.pop();
   EXPECT_EQ(queue.join().done, 1u);
 }
 
-TEST(lease, join_of_a_queue_that_never_held_anything_returns_at_once) {
-  bounded_queue<int> queue(4);
+TYPED_TEST(any_lease, join_of_a_queue_that_never_held_anything_returns_at_once) {
+  queue_of<TypeParam, int> queue(4);
   EXPECT_EQ(queue.join().done, 0u);
 }
 
-TEST(lease, a_consumer_that_throws_fails_its_lease_and_join_returns) {
-  bounded_queue<int> queue(4);
+TYPED_TEST(any_lease, a_consumer_that_throws_fails_its_lease_and_join_returns) {
+  queue_of<TypeParam, int> queue(4);
   queue.push(1);
   queue.push(2);
   EXPECT_THROW(
@@ -56,8 +61,8 @@ TEST(lease, a_consumer_that_throws_fails_its_lease_and_join_returns) {
   EXPECT_EQ(result.failed, 1u);
 }
 
-TEST(lease, a_lease_that_outlives_a_caught_exception_is_not_failed) {
-  bounded_queue<int> queue(4);
+TYPED_TEST(any_lease, a_lease_that_outlives_a_caught_exception_is_not_failed) {
+  queue_of<TypeParam, int> queue(4);
   queue.push(1);
   {
     auto held = queue.take();
@@ -69,11 +74,11 @@ TEST(lease, a_lease_that_outlives_a_caught_exception_is_not_failed) {
   EXPECT_EQ(queue.join().failed, 0u);
 }
 
-TEST(lease, a_lease_made_and_ended_during_unwinding_is_done) {
-  bounded_queue<int> queue(4);
+TYPED_TEST(any_lease, a_lease_made_and_ended_during_unwinding_is_done) {
+  queue_of<TypeParam, int> queue(4);
   queue.push(1);
   struct drains_at_the_end {
-    bounded_queue<int>& queue;
+    queue_of<TypeParam, int>& queue;
     ~drains_at_the_end() { (void)queue.take(); }
   };
   try {
@@ -84,8 +89,8 @@ TEST(lease, a_lease_made_and_ended_during_unwinding_is_done) {
   EXPECT_EQ(queue.join().done, 1u);
 }
 
-TEST(lease, failing_is_visible_with_its_first_reason) {
-  bounded_queue<int> queue(4);
+TYPED_TEST(any_lease, failing_is_visible_with_its_first_reason) {
+  queue_of<TypeParam, int> queue(4);
   for (int i = 0; i < 3; ++i) queue.push(i);
   queue.take()->done();
   try {
@@ -104,8 +109,8 @@ TEST(lease, failing_is_visible_with_its_first_reason) {
   }
 }
 
-TEST(lease, tickets_count_in_the_order_of_leaving) {
-  bounded_queue<int> queue(4);
+TYPED_TEST(any_lease, tickets_count_in_the_order_of_leaving) {
+  queue_of<TypeParam, int> queue(4);
   for (int i = 0; i < 4; ++i) queue.push(i);
   EXPECT_EQ(queue.take()->ticket(), 0u);
   (void)queue.pop();
@@ -113,8 +118,8 @@ TEST(lease, tickets_count_in_the_order_of_leaving) {
   EXPECT_EQ(queue.take()->ticket(), 3u);
 }
 
-TEST(lease, join_after_close_returns_when_the_rest_is_taken_and_ended) {
-  bounded_queue<int> queue(8);
+TYPED_TEST(any_lease, join_after_close_returns_when_the_rest_is_taken_and_ended) {
+  queue_of<TypeParam, int> queue(8);
   for (int i = 0; i < 5; ++i) queue.push(i);
   queue.close();
   std::jthread worker([&] {
@@ -123,8 +128,8 @@ TEST(lease, join_after_close_returns_when_the_rest_is_taken_and_ended) {
   EXPECT_EQ(queue.join().done, 5u);
 }
 
-TEST(lease, join_after_cancel_waits_only_for_the_leases_that_are_out) {
-  bounded_queue<int> queue(8);
+TYPED_TEST(any_lease, join_after_cancel_waits_only_for_the_leases_that_are_out) {
+  queue_of<TypeParam, int> queue(8);
   for (int i = 0; i < 5; ++i) queue.push(i);
   auto held = queue.take();
   EXPECT_EQ(queue.cancel().size(), 4u);
@@ -135,8 +140,8 @@ TEST(lease, join_after_cancel_waits_only_for_the_leases_that_are_out) {
   EXPECT_EQ(result.returned, 4u);
 }
 
-TEST(lease, join_gives_up_at_a_stop) {
-  bounded_queue<int> queue(1);
+TYPED_TEST(any_lease, join_gives_up_at_a_stop) {
+  queue_of<TypeParam, int> queue(1);
   queue.push(1);
   std::stop_source stop;
   std::atomic<bool> gave_up = false;
@@ -146,9 +151,9 @@ TEST(lease, join_gives_up_at_a_stop) {
   EXPECT_TRUE(gave_up);
 }
 
-TEST(lease, join_sees_a_moment_of_rest_even_if_work_goes_on_at_once) {
+TYPED_TEST(any_lease, join_sees_a_moment_of_rest_even_if_work_goes_on_at_once) {
   // The consumer ends one item and the producer pushes the next without a pause: join must return all the same.
-  bounded_queue<int> queue(1);
+  queue_of<TypeParam, int> queue(1);
   std::atomic<bool> joined = false;
   queue.push(0);
   std::jthread consumer([&] {
@@ -162,8 +167,8 @@ TEST(lease, join_sees_a_moment_of_rest_even_if_work_goes_on_at_once) {
   joined = true;
 }
 
-TEST(lease, items_ends_at_its_limit_and_break_counts_as_done) {
-  bounded_queue<int> queue(4);
+TYPED_TEST(any_lease, items_ends_at_its_limit_and_break_counts_as_done) {
+  queue_of<TypeParam, int> queue(4);
   queue.push(1);
   queue.push(2);
   for (int item : queue.items()) {
@@ -176,8 +181,8 @@ TEST(lease, items_ends_at_its_limit_and_break_counts_as_done) {
   EXPECT_EQ(queue.join().done, 2u);
 }
 
-TEST(lease, everything_pushed_is_done_after_join_with_many_workers) {
-  bounded_queue<int> queue(5);
+TYPED_TEST(any_lease, everything_pushed_is_done_after_join_with_many_workers) {
+  queue_of<TypeParam, int> queue(5);
   std::atomic<int> worked = 0;
   std::vector<std::jthread> workers;
   for (int w = 0; w < 4; ++w)
@@ -195,9 +200,9 @@ TEST(lease, everything_pushed_is_done_after_join_with_many_workers) {
   queue.close();
 }
 
-TEST(lease, everyone_who_joins_is_woken) {
+TYPED_TEST(any_lease, everyone_who_joins_is_woken) {
   for (int round = 0; round < 100; ++round) {
-    bounded_queue<int> queue(1);
+    queue_of<TypeParam, int> queue(1);
     queue.push(1);
     auto held = queue.take();
     std::vector<std::jthread> joiners;
@@ -207,17 +212,17 @@ TEST(lease, everyone_who_joins_is_woken) {
   }
 }
 
-TEST(lease, join_gives_up_at_its_deadline_and_not_before) {
-  bounded_queue<int> queue(1);
+TYPED_TEST(any_lease, join_gives_up_at_its_deadline_and_not_before) {
+  queue_of<TypeParam, int> queue(1);
   queue.push(1);
   const auto start = std::chrono::steady_clock::now();
   EXPECT_EQ(queue.join(5ms).error(), conqueue_status::busy);
   EXPECT_GE(std::chrono::steady_clock::now() - start, 5ms);
 }
 
-TEST(lease, join_gives_up_at_a_stop_whenever_it_comes) {
+TYPED_TEST(any_lease, join_gives_up_at_a_stop_whenever_it_comes) {
   for (int round = 0; round < 100; ++round) {
-    bounded_queue<int> queue(1);
+    queue_of<TypeParam, int> queue(1);
     queue.push(1);
     std::stop_source stop;
     std::jthread joiner([&] { EXPECT_FALSE(queue.join(stop.get_token())); });

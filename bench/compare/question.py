@@ -1,0 +1,133 @@
+"""A question, its answers by all systems in turn, and what was measured."""
+import json
+import statistics
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from typing import Callable
+
+# In the order in which they are printed.
+NAMES = {
+    "penstock": "penstock",
+    "penstock_queue": "penstock queue, threads by hand",
+    "mutex": "mutex + 2 condition variables",
+    "tbb_queue": "TBB concurrent_bounded_queue",
+    "tbb_pipeline": "TBB parallel_pipeline",
+    "tbb_graph": "TBB flow::graph",
+    "fiber": "Boost.Fiber buffered_channel",
+    "moodycamel": "moodycamel + semaphore",
+    "go": "Go channels",
+    "python": "Python queue.Queue",
+    "ceiling": "(the work alone)",
+}
+TIMEOUT = 120  # seconds, for one run
+
+
+@dataclass
+class Column:
+    """One configuration: what each system runs to answer it."""
+    name: str
+    commands: dict  # system: [program, argument, ...]
+    value: Callable | None = None  # instead of the question's
+
+
+@dataclass
+class Question:
+    key: str
+    title: str
+    unit: str
+    value: Callable | None  # of one run's result, in `unit`; None: each column has its own
+    columns: list
+    more_is_better: bool = False
+    digits: int = 1
+    per_item: bool = True  # whether processor time and switches per item tell something
+    rounds: int = 0  # 0: as many as asked for
+    together: bool = False  # all systems at once: for those that only wait
+    usual: bool = True  # False: only when asked for by its key
+    extra: dict = field(default_factory=dict)  # further tables: title: (function of a result, digits)
+
+
+class Measurements:
+    def __init__(self):
+        self.runs = {}  # key: column: system: [value of round 1, ...] of results
+        self.values = {}  # the same with numbers
+        self.failures = []
+
+    def add(self, question, column, system, result):
+        self.runs.setdefault(question.key, {}).setdefault(column.name, {}).setdefault(system, []).append(result)
+        self.values.setdefault(question.key, {}).setdefault(column.name, {}).setdefault(system, []).append((column.value or question.value)(result))
+
+    def all(self, key, column, system):
+        return self.values.get(key, {}).get(column, {}).get(system, [])
+
+    def median(self, key, column, system="penstock", of=None):
+        """The median of the rounds; of: a function of a result instead of the question's value. None if nothing was measured."""
+        values = self.all(key, column, system)
+        if of is not None:
+            values = [of(result) for result in self.runs.get(key, {}).get(column, {}).get(system, [])]
+        return statistics.median(values) if values else None
+
+    def systems(self, key, column):
+        return list(self.values.get(key, {}).get(column, {}))
+
+    def ratio(self, key, column, system, other):
+        """The median of the ratios within each round, so that a machine that changes its pace between rounds cancels out."""
+        pairs = list(zip(self.all(key, column, system), self.all(key, column, other)))
+        return statistics.median(a / b for a, b in pairs) if pairs else None
+
+
+@dataclass
+class Target:
+    text: str
+    measured: str | None  # None: not measured in this run
+    met: bool | None = None
+
+
+def reached(text, value, holds, form="{:.1f}"):
+    """The target `text`, judged by holds(value)."""
+    return Target(text, None if value is None else form.format(value), None if value is None else holds(value))
+
+
+def _finished(process, timeout):
+    try:
+        out, err = process.communicate(timeout=timeout)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.communicate()
+        return None, f"no end after {timeout} s"
+    if process.returncode != 0:
+        return None, (err.strip().splitlines() or [f"status {process.returncode}"])[-1]
+    return json.loads(out), None
+
+
+def answer(question, programs, rounds, systems, measured):
+    """Runs every system on every column, in turn, round by round."""
+    replaced = {"python": ["/usr/bin/python3", str(programs / "python_queue.py")]}
+    rounds = min(rounds, question.rounds) if question.rounds else rounds
+    broken = set()
+    for turn in range(rounds):
+        for column in question.columns:
+            started = []
+            for system, command in column.commands.items():
+                if (systems and system not in systems) or (column.name, system) in broken:
+                    continue
+                program = replaced.get(command[0]) or [str(programs / command[0])]
+                words = program + [str(word) for word in command[1:]]
+                process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+                started.append((system, words, process))
+                if not question.together:
+                    _collect(question, column, started, measured, broken)
+            _collect(question, column, started, measured, broken)
+        if sys.stderr.isatty():
+            print(f"\r{question.key}: round {turn + 1} of {rounds} ", end="\n" if turn + 1 == rounds else "", file=sys.stderr, flush=True)
+
+
+def _collect(question, column, started, measured, broken):
+    for system, words, process in started:
+        result, why_not = _finished(process, TIMEOUT)
+        if why_not:
+            broken.add((column.name, system))  # not once more in the rounds that follow
+            measured.failures.append(f"{question.key} {column.name} {system}: {why_not} ({' '.join(words)})")
+        else:
+            measured.add(question, column, system, result)
+    started.clear()
