@@ -16,6 +16,7 @@
 #include <sstream>
 #include <string>
 #include <string_view>
+#include <thread>
 
 #include <sys/resource.h>
 
@@ -57,35 +58,44 @@ struct used {
   long switches = 0;  // voluntary
 };
 
+inline double seconds_of(clockid_t clock) {
+  timespec t{};
+  clock_gettime(clock, &t);
+  return static_cast<double>(t.tv_sec) + 1e-9 * static_cast<double>(t.tv_nsec);
+}
+
 class stopwatch {
  public:
-  stopwatch() { restart(); }
-  void restart() {
-    switches_ = switches();
-    cpu_ = cpu_seconds();
-    start_ = std::chrono::steady_clock::now();
-  }
   [[nodiscard]] used read() const {
     const double wall = std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
-    return {wall, cpu_seconds() - cpu_, switches() - switches_};
+    return {wall, seconds_of(CLOCK_PROCESS_CPUTIME_ID) - cpu_, switches() - switches_};
   }
 
  private:
-  static double cpu_seconds() {
-    timespec t{};
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
-    return static_cast<double>(t.tv_sec) + 1e-9 * static_cast<double>(t.tv_nsec);
-  }
   static long switches() {
     rusage r{};
     getrusage(RUSAGE_SELF, &r);
     return r.ru_nvcsw;
   }
 
-  std::chrono::steady_clock::time_point start_;
-  double cpu_ = 0;
-  long switches_ = 0;
+  const long switches_ = switches();
+  const double cpu_ = seconds_of(CLOCK_PROCESS_CPUTIME_ID);
+  const std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
 };
+
+// What all other threads of the process use while this one sleeps. Its own start and end of the sleep are left out: they
+// cost as much as what is to be measured.
+inline used while_asleep(std::chrono::nanoseconds how_long) {
+  std::this_thread::sleep_for(std::chrono::milliseconds(100));  // whoever still looks for work has found none
+  const auto others = [] { return seconds_of(CLOCK_PROCESS_CPUTIME_ID) - seconds_of(CLOCK_THREAD_CPUTIME_ID); };
+  const stopwatch watch;
+  const double before = others();
+  std::this_thread::sleep_for(how_long);
+  const double after = others();
+  used u = watch.read();
+  u.cpu_s = std::max(0., after - before);
+  return u;
+}
 
 // The result: one line of JSON.
 class result {

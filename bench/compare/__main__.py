@@ -58,20 +58,21 @@ def main():
         if q.key.lower() in only:
             answer(q, options.programs, rounds, systems, measured)
             print("\n" + tables.table(q, measured), flush=True)
-    setting["used by others meanwhile"] = others.share()
-    print(f"\nprocessor time used by others meanwhile: {setting['used by others meanwhile']}")
+    meanwhile = {"used by others meanwhile": others.share(), "meanwhile the machine had": about.pace(measured.machine)}
+    print("\n" + "\n".join(f"{name}: {value}" for name, value in meanwhile.items()))
+    setting |= meanwhile
 
     found = [t for t in module.targets(measured) if t.measured is not None or not options.only]
-    print("\ntargets" + (" (--quick: the figures mean nothing)" if options.quick else "") + "\n" + tables.targets(found))
+    print("\n" + tables.targets("targets" + (" (--quick: the figures mean nothing)" if options.quick else ""), found), flush=True)
     for failure in measured.failures:
         print(f"ERROR {failure}", file=sys.stderr)
 
     options.out.mkdir(parents=True, exist_ok=True)
     written = options.out / f"{options.what}.json"
-    written.write_text(json.dumps({"setting": setting, "rounds": rounds, "quick": options.quick, "runs": measured.runs, "failures": measured.failures,
+    written.write_text(json.dumps({"setting": setting, "rounds": rounds, "quick": options.quick, "runs": measured.runs, "machine": measured.machine, "failures": measured.failures,
                                    "targets": [vars(t) for t in found]}, indent=1))
     plot.draw([q for q in questions if q.key in measured.runs], measured, setting, options.out / f"{options.what}.svg")
-    print(f"\n{written} and {options.what}.svg beside it have the rest")
+    print(f"\n{written} has every run, {options.what}.svg beside it the picture")
     return 1 if measured.failures else 0
 
 

@@ -3,6 +3,7 @@ import os
 import pathlib
 import platform
 import resource
+import statistics
 import subprocess
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -30,6 +31,15 @@ def setting():
         "rivals": ", ".join(versions.splitlines() + [_first_line("/usr/bin/python3", "--version")]),
         "commit": _first_line("git", "rev-parse", "--short", "HEAD") + changed,
     }
+
+
+def pace(machine):
+    """What bench_machine said during the run: median, and from where to where."""
+    def spread(name, digits):
+        values = [m[name] for m in machine if m]
+        return f"{statistics.median(values):.{digits}f} ns ({min(values):.{digits}f} to {max(values):.{digits}f})" if values else "unknown"
+
+    return f"a cache line there and back in {spread('line_ns', 0)}, a step of computing in {spread('step_ns', 2)}"
 
 
 class Others:

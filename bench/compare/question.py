@@ -18,6 +18,8 @@ NAMES = {
     "moodycamel": "moodycamel + semaphore",
     "go": "Go channels",
     "python": "Python queue.Queue",
+    "unordered": "penstock, unordered",
+    "ordered": "penstock, ordered",
     "ceiling": "(the work alone)",
 }
 TIMEOUT = 120  # seconds, for one run
@@ -29,6 +31,7 @@ class Column:
     name: str
     commands: dict  # system: [program, argument, ...]
     value: Callable | None = None  # instead of the question's
+    rounds: int = 0  # 0: as many as the question has
 
 
 @dataclass
@@ -51,6 +54,7 @@ class Measurements:
     def __init__(self):
         self.runs = {}  # key: column: system: [value of round 1, ...] of results
         self.values = {}  # the same with numbers
+        self.machine = []  # what bench_machine said, before every round of every question
         self.failures = []
 
     def add(self, question, column, system, result):
@@ -70,10 +74,25 @@ class Measurements:
     def systems(self, key, column):
         return list(self.values.get(key, {}).get(column, {}))
 
+    def best(self, key, column, among, more_is_better=False):
+        """The one of these systems with the best median; None if none was measured."""
+        medians = [(value, s) for s in among if (value := self.median(key, column, s)) is not None]
+        return (max if more_is_better else min)(medians)[1] if medians else None
+
     def ratio(self, key, column, system, other):
         """The median of the ratios within each round, so that a machine that changes its pace between rounds cancels out."""
         pairs = list(zip(self.all(key, column, system), self.all(key, column, other)))
         return statistics.median(a / b for a, b in pairs) if pairs else None
+
+    def growth(self, key, system="penstock"):
+        """The dearest of all columns beside the first one; None if there is nothing to compare."""
+        medians = [value for column in self.values.get(key, {}) if (value := self.median(key, column, system)) is not None]
+        return max(medians[1:]) / medians[0] if len(medians) > 1 else None
+
+    def more(self, key, of, system="penstock"):
+        """The most of all columns less the first one's."""
+        medians = [value for column in self.values.get(key, {}) if (value := self.median(key, column, system, of)) is not None]
+        return max(medians) - medians[0] if medians else None
 
 
 @dataclass
@@ -88,6 +107,10 @@ def reached(text, value, holds, form="{:.1f}"):
     return Target(text, None if value is None else form.format(value), None if value is None else holds(value))
 
 
+def _started(words):
+    return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
 def _finished(process, timeout):
     try:
         out, err = process.communicate(timeout=timeout)
@@ -100,21 +123,27 @@ def _finished(process, timeout):
     return json.loads(out), None
 
 
+def _at_most(rounds, limit):
+    return min(rounds, limit) if limit else rounds
+
+
 def answer(question, programs, rounds, systems, measured):
     """Runs every system on every column, in turn, round by round."""
     replaced = {"python": ["/usr/bin/python3", str(programs / "python_queue.py")]}
-    rounds = min(rounds, question.rounds) if question.rounds else rounds
+    rounds = _at_most(rounds, question.rounds)
     broken = set()
     for turn in range(rounds):
+        measured.machine.append(_finished(_started([str(programs / "bench_machine")]), TIMEOUT)[0])
         for column in question.columns:
+            if turn >= _at_most(rounds, column.rounds):
+                continue
             started = []
             for system, command in column.commands.items():
                 if (systems and system not in systems) or (column.name, system) in broken:
                     continue
                 program = replaced.get(command[0]) or [str(programs / command[0])]
                 words = program + [str(word) for word in command[1:]]
-                process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-                started.append((system, words, process))
+                started.append((system, words, _started(words)))
                 if not question.together:
                     _collect(question, column, started, measured, broken)
             _collect(question, column, started, measured, broken)

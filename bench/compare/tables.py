@@ -39,7 +39,7 @@ def table(question, measured):
     return "\n".join(parts)
 
 
-def targets(found):
+def targets(title, found):
     words = {True: "met", False: "NOT MET", None: ""}
     rows = [(t.text, [t.measured if t.measured is not None else "not measured", words[t.met]]) for t in found]
-    return _grid("", ["measured", ""], rows)
+    return _grid(title, ["measured", ""], rows)

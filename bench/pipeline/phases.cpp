@@ -4,13 +4,14 @@
 //
 // SYSTEM: penstock, tbb_pipeline, tbb_graph; threads by hand on a queue: penstock_queue, mutex, tbb_queue, fiber,
 // moodycamel; ceiling: the work alone, shared out beforehand.
+#include "bench/pipeline/phases.hpp"
+
 #include <chrono>
 #include <string>
 #include <string_view>
 #include <thread>
 
 #include "bench/measure.hpp"
-#include "bench/pipeline/phases.hpp"
 
 namespace {
 

@@ -5,11 +5,12 @@
 #include <array>
 #include <atomic>
 #include <cstdint>
+#include <optional>
 #include <ranges>
 #include <string>
 #include <string_view>
 #include <thread>
-#include <tuple>
+#include <utility>
 #include <vector>
 
 #include <tbb/flow_graph.h>
@@ -48,47 +49,61 @@ class collection {
 template <class Phase>
 used run_penstock(const shape& s, Phase phase) {
   using namespace penstock;
-  const auto with = [](std::size_t workers) {
-    return stage_options{.workers = workers, .capacity = phase_capacity};
-  };
+  const auto with = [](std::size_t workers) { return stage_options{.workers = workers, .capacity = phase_capacity}; };
   collection got;
   const stopwatch watch;
   (void)(from(std::views::iota(std::uint64_t{0}, s.items)) | stage("a", phase, with(s.workers[0])) |
          stage("b", phase, with(s.workers[1])) | stage("c", phase, with(s.workers[2])) |
-         sink("collect", [&](std::uint64_t item) { got.take(item); }, with(1)) | run());
+         sink(
+             "collect", [&](std::uint64_t item) { got.take(item); }, with(1)) |
+         run());
   const used u = watch.read();
   got.check_all(s);
   return u;
 }
 
-// What one writes by hand around a queue: a thread per worker, the last one of a phase closes the next queue.
+// What one writes by hand around a queue: a thread per worker; the last one of a phase closes the next queue.
 template <template <class> class Channel, class Phase>
-used run_threads(const shape& s, Phase phase) {
-  using channel = Channel<std::uint64_t>;
-  collection got;
-  const stopwatch watch;
-  {
-    std::array<channel, 4> line{channel(phase_capacity), channel(phase_capacity), channel(phase_capacity),
-                                channel(phase_capacity)};
-    std::array<std::atomic<std::size_t>, 3> left{s.workers[0], s.workers[1], s.workers[2]};
-    const std::array<std::size_t, 4> consumers{s.workers[0], s.workers[1], s.workers[2], 1};
-    std::vector<std::jthread> threads;
+class hand_made_line {
+ public:
+  hand_made_line(const std::array<std::size_t, 3>& workers, Phase phase) : left_{workers[0], workers[1], workers[2]} {
+    consumers_ = {workers[0], workers[1], workers[2], 1};
     for (std::size_t p = 0; p < 3; ++p) {
-      for (std::size_t w = 0; w < s.workers[p]; ++w) {
-        threads.emplace_back([&, p] {
-          while (auto item = line[p].pop()) line[p + 1].push(phase(*item));
-          if (--left[p] == 0) line[p + 1].close(consumers[p + 1]);
+      for (std::size_t w = 0; w < workers[p]; ++w) {
+        threads_.emplace_back([this, p, phase] {
+          while (auto item = queues_[p].pop()) queues_[p + 1].push(phase(*item));
+          if (--left_[p] == 0) queues_[p + 1].close(consumers_[p + 1]);
         });
       }
     }
-    threads.emplace_back([&] {
-      while (auto item = line[3].pop()) got.take(*item);
+  }
+  void push(std::uint64_t item) { queues_.front().push(std::move(item)); }
+  std::optional<std::uint64_t> pop() { return queues_.back().pop(); }
+  // The workers end when what was pushed is through.
+  void close() { queues_.front().close(consumers_[0]); }
+
+ private:
+  using queue = Channel<std::uint64_t>;
+  std::array<queue, 4> queues_{queue(phase_capacity), queue(phase_capacity), queue(phase_capacity),
+                               queue(phase_capacity)};
+  std::array<std::atomic<std::size_t>, 3> left_;  // workers that have not ended
+  std::array<std::size_t, 4> consumers_{};
+  std::vector<std::jthread> threads_{};
+};
+
+template <template <class> class Channel, class Phase>
+used run_threads(const shape& s, Phase phase) {
+  collection got;
+  const stopwatch watch;
+  {
+    hand_made_line<Channel, Phase> line(s.workers, phase);
+    const std::jthread collector([&] {
+      while (auto item = line.pop()) got.take(*item);
     });
-    threads.emplace_back([&] {
-      for (std::uint64_t i = 0; i < s.items; ++i) line[0].push(std::uint64_t{i});
-      line[0].close(consumers[0]);
+    const std::jthread source([&] {
+      for (std::uint64_t i = 0; i < s.items; ++i) line.push(i);
+      line.close();
     });
-    threads.clear();  // joins
   }
   const used u = watch.read();
   got.check_all(s);

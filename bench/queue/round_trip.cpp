@@ -35,6 +35,5 @@ void measure(std::uint64_t round_trips) {
 
 int main(int argc, char** argv) {
   if (argc != 3) bench::fail("usage: bench_queue_round_trip SYSTEM ROUND_TRIPS");
-  bench::with_channel(argv[1],
-                      [&]<template <class> class Channel>() { measure<Channel>(bench::number(argv[2])); });
+  bench::with_channel(argv[1], [&]<template <class> class Channel>() { measure<Channel>(bench::number(argv[2])); });
 }

@@ -75,6 +75,11 @@ class scheduler {
   // --- what a simulated thread calls --------------------------------------------------------------------------------
   [[nodiscard]] unsigned current() const noexcept { return current_->number; }
   void step(operation op, const void* where);
+  // For what is no step but empties the buffer: a step if there is anything to empty, so that others may still miss it.
+  void step_if_storing(operation op, const void* where) {
+    if (current_->store_count) return step(op, where);
+    record(op, where);
+  }
   void rest(operation op);  // yield, pause
   // Returns false iff the deadline came. REQUIRES: a step was made for the operation.
   bool block(operation op, const void* what, time_point deadline);
@@ -202,6 +207,10 @@ class scheduler {
   unsigned thread_count_ = 0;
   threads runnable_ = 0;
   threads rested_ = 0;  // have yielded, and not run since
+  // Were preempted, and not run since: others may rest so often before these go on. Else nobody who looks a few times
+  // before he sleeps would ever come to sleep while somebody stands in the middle of something.
+  threads stalled_ = 0;
+  unsigned stalled_rests_ = 0;
   threads timed_ = 0;   // wait with a deadline
   threads blocked_ = 0;
   threads may_wake_ = 0;  // wait in a way that may end for no reason

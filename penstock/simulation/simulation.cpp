@@ -20,7 +20,7 @@ constexpr std::size_t steps_shown = 60;
 std::string to_text(const options& o, const path& decisions) {
   std::ostringstream out;
   out << o.preemptions << '/' << o.delayed_stores << '/' << (o.early_timeouts ? 't' : '-')
-      << (o.spurious_wakes ? 's' : '-') << '/' << o.steps << '/' << o.processors;
+      << (o.spurious_wakes ? 's' : '-') << '/' << o.patience << '/' << o.steps << '/' << o.processors;
   for (std::size_t i = 0; i < decisions.size(); ++i)
     if (decisions[i].chosen) out << ' ' << i << ':' << decisions[i].chosen;
   return out.str();
@@ -31,8 +31,8 @@ std::pair<options, path> from_text(const std::string& text) {
   options o;
   path decisions;
   char slash = 0, timeouts = 0, spurious = 0;
-  if (!(in >> o.preemptions >> slash >> o.delayed_stores >> slash >> timeouts >> spurious >> slash >> o.steps >> slash >>
-        o.processors))
+  if (!(in >> o.preemptions >> slash >> o.delayed_stores >> slash >> timeouts >> spurious >> slash >> o.patience >> slash >>
+        o.steps >> slash >> o.processors))
     throw std::invalid_argument("penstock: these are not the choices of a simulation: " + text);
   o.early_timeouts = timeouts == 't';
   o.spurious_wakes = spurious == 's';

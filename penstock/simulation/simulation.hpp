@@ -51,6 +51,7 @@ struct options {
   unsigned delayed_stores = 1;
   bool early_timeouts = true;           // a deadline may pass at any moment, not only when nobody can run
   bool spurious_wakes = false;          // futex_wait and condition::wait may end for no reason
+  unsigned patience = 4;                // after a preemption, yields and pauses that do not bring that thread back
   std::uint64_t steps = 20'000;         // of one run; more are a livelock
   std::uint64_t runs = 0;               // explore() gives up after so many; 0: never
   unsigned processors = 2;              // what system::processors() says

@@ -74,6 +74,7 @@ void block_on(const void* what, operation op) noexcept { running->block(op, what
 void wake_all(const void* what) noexcept { running->wake(what, scheduler::most_threads, false); }
 void acquire_from(const location& where) noexcept { running->acquire(where); }
 void release_to(location& where) noexcept {
+  running->step_if_storing(operation::mark, nullptr);
   running->drain();
   running->release(where, true);
 }
@@ -156,7 +157,7 @@ void native_mutex::unlock() noexcept {
     owner_ = nobody;
     return;
   }
-  running->record(operation::unlock, this);
+  running->step_if_storing(operation::unlock, this);
   running->drain();
   give_up();
 }

@@ -26,6 +26,7 @@
 #include <memory>
 #include <numeric>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include <gtest/gtest.h>
@@ -252,6 +253,7 @@ TYPED_TEST(handover, a_queue_goes_through_a_queue) {
   auto* writes_to = first.get();
   team both(2);
   int followed = 0;
+  std::vector<std::unique_ptr<queue_of<TypeParam, link>>> passed;  // kept: its push may not have returned yet
   both.run([&](std::size_t self) {
     if (self == 0) {
       for (int i = 0; i < depth; ++i) {
@@ -264,7 +266,7 @@ TYPED_TEST(handover, a_queue_goes_through_a_queue) {
       auto reads_from = std::move(first);
       for (; followed < depth; ++followed) {
         auto got = reads_from->pop();
-        reads_from = std::move(got->next);
+        passed.push_back(std::exchange(reads_from, std::move(got->next)));
       }
     }
   });

@@ -23,9 +23,9 @@ namespace {
 using namespace std::chrono_literals;
 
 #ifdef __SANITIZE_THREAD__
-constexpr int rounds = 1500;
+constexpr int rounds = 2000;
 #else
-constexpr int rounds = 6000;
+constexpr int rounds = 15000;
 #endif
 
 template <class Queue>
