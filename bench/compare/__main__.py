@@ -1,17 +1,11 @@
 #!/usr/bin/python3
 """How fast is the engine, beside its rivals in the same run?
 
-    python3 bench/compare queue|pipeline --programs build/bench-engine/bench --out build/bench
-                          [--rounds N] [--quick] [--only W1,W3] [--systems penstock,go]
+    script/bench queue|pipeline [--rounds N] [--quick] [--only W1,W3] [--systems penstock,go]
 
 Each system answers each question in a process of its own, and the systems take turns, so that what disturbs the machine disturbs all of them.
 Printed are medians of the rounds; each run checks the number of its items and their sum, and a run that is wrong is an error.
-Last comes every target with what was measured beside it. OUT/WHAT.json has every single run, OUT/WHAT.svg the picture.
-
---rounds N     turns of every system; 5 unless told
---quick        one round of a tenth of the items: whether everything works, not how fast it is
---only         some of the questions; --list names them
---systems      some of the systems
+Last comes every target with what was measured beside it. build/bench/WHAT.json has every single run, build/bench/WHAT.svg the picture.
 """
 import argparse
 import json
@@ -23,19 +17,19 @@ import pipeline_questions
 import plot
 import queue_questions
 import tables
-from question import Measurements, answer
+from question import NAMES, Measurements, answer
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(prog="script/bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=["queue", "pipeline"])
-    parser.add_argument("--programs", type=pathlib.Path, required=True, help="where the programs were built")
-    parser.add_argument("--out", type=pathlib.Path, required=True, help="a folder for the figures")
-    parser.add_argument("--rounds", type=int)
-    parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--only")
-    parser.add_argument("--systems")
-    parser.add_argument("--list", action="store_true")
+    parser.add_argument("--rounds", type=int, help="turns of every system; 5 unless told")
+    parser.add_argument("--quick", action="store_true", help="one round of a tenth of the items: whether everything works, not how fast it is")
+    parser.add_argument("--only", help="some of the questions, by the keys that --list shows")
+    parser.add_argument("--systems", help=f"some of the systems: {', '.join(NAMES)}")
+    parser.add_argument("--list", action="store_true", help="the questions")
+    parser.add_argument("--programs", type=pathlib.Path, required=True, help=argparse.SUPPRESS)  # where they were built; script/bench tells
+    parser.add_argument("--out", type=pathlib.Path, required=True, help=argparse.SUPPRESS)  # a folder for the figures; script/bench tells
     options = parser.parse_args()
 
     module = {"queue": queue_questions, "pipeline": pipeline_questions}[options.what]
@@ -49,6 +43,8 @@ def main():
     if only - known:
         parser.error(f"no such question: {', '.join(only - known)}; see --list")
     systems = options.systems.split(",") if options.systems else None
+    if unknown := set(systems or []) - set(NAMES):
+        parser.error(f"no such system: {', '.join(unknown)}")
     rounds = options.rounds or (1 if options.quick else 5)
 
     setting = about.setting()

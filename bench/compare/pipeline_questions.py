@@ -87,8 +87,11 @@ def questions(quick):
 
 
 def _ideal_ms(m):
-    """The work alone, and what no line can avoid: the first item has two more phases to go when the last worker of the first begins."""
-    return m.median("W6", "(8,8,8)", "ceiling", of=lambda r: 1e3 * r["wall_s"] * (1 + 2 / (r["items"] / 8)))
+    """What the work alone takes, and what no line can avoid: the first item has two more phases to go when the last worker of the first begins.
+    Or what the best rival takes, if that is less: sleepers that all wake at once are in each other's way, too."""
+    alone = m.median("W6", "(8,8,8)", "ceiling", of=lambda r: 1e3 * r["wall_s"] * (1 + 2 / (r["items"] / 8)))
+    rivals = [m.median("W6", "(8,8,8)", s) for s in m.systems("W6", "(8,8,8)") if s not in OURS]
+    return min([alone, *rivals]) if alone else None
 
 
 def targets(m):
@@ -107,9 +110,9 @@ def targets(m):
     yield reached("W5: at most 0.05 ms of processor time in 5 s", m.median("W5", "idle"), lambda v: v <= .05, "{:.3f} ms")
     ours, ideal = m.median("W6", "(8,8,8)"), _ideal_ms(m)
     yield reached("W6: within 2 % of ideal" + (f" ({ideal:.0f} ms)" if ideal else ""), ours / ideal if ours and ideal else None, lambda v: v <= 1.02, "{:.3f} × ideal")
-    yield reached("10^4 to 10^8 items: the dearest at most 1.25 × the first", m.growth("growth"), lambda v: v <= 1.25, "{:.2f} ×")
+    yield reached("10^4 to 10^8 items: the most cost at most 1.25 × the median, per item", m.growth("growth"), lambda v: v <= 1.25, "{:.2f} ×")
     yield reached("10^4 to 10^8 items: peak RSS grows by at most 1 MiB", m.more("growth", _peak_mib), lambda v: v <= 1, "{:.2f} MiB")
-    yield reached("1 to 16 stages, per step: the dearest at most 1.25 × the first", m.growth("stages"), lambda v: v <= 1.25, "{:.2f} ×")
+    yield reached("1 to 16 stages: the most cost at most 1.25 × the median, per item and step", m.growth("stages"), lambda v: v <= 1.25, "{:.2f} ×")
     yield reached("slow items: throughput at least 95 % of ideal", m.median("slow", "saturated"), lambda v: v >= .95, "{:.3f}")
     for key, column in (("slow", "saturated"), ("bursts", "bursts")):
         p99, free = (m.median(key, column, s, of=lambda r: r["p99_us"]) for s in ("penstock", "penstock_queue"))

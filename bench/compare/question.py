@@ -85,9 +85,9 @@ class Measurements:
         return statistics.median(a / b for a, b in pairs) if pairs else None
 
     def growth(self, key, system="penstock"):
-        """The dearest of all columns beside the first one; None if there is nothing to compare."""
+        """The last column beside the median of all; None if there is nothing to compare. Not beside the first: the shortest runs vary most."""
         medians = [value for column in self.values.get(key, {}) if (value := self.median(key, column, system)) is not None]
-        return max(medians[1:]) / medians[0] if len(medians) > 1 else None
+        return medians[-1] / statistics.median(medians) if len(medians) > 1 else None
 
     def more(self, key, of, system="penstock"):
         """The most of all columns less the first one's."""

@@ -23,22 +23,19 @@ int main(int argc, char** argv) {
   const auto begin = clock::now(), middle = begin + how_long / 2, end = begin + how_long;
   std::uint64_t made = 0, got = 0, settled = 0;
   clock::time_point last = middle;
-  (void)(from([&] { return clock::now() < end ? std::optional(made++) : std::nullopt; }) |
-         stage("sleep",
-               [](std::uint64_t item) {
-                 std::this_thread::sleep_for(std::chrono::milliseconds(1));
-                 return item;
-               },
-               {.workers = workers}) |
-         sink("collect",
-              [&](std::uint64_t) {
-                ++got;
-                const auto now = clock::now();
-                if (now < middle) return;
-                ++settled;
-                last = now;
-              }) |
-         run());
+  const auto source = [&] { return clock::now() < end ? std::optional(made++) : std::nullopt; };
+  const auto sleep = [](std::uint64_t item) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    return item;
+  };
+  const auto collect = [&](std::uint64_t) {
+    ++got;
+    const auto now = clock::now();
+    if (now < middle) return;
+    ++settled;
+    last = now;
+  };
+  (void)(from(source) | stage("sleep", sleep, {.workers = workers}) | sink("collect", collect) | run());
   const bench::used used = watch.read();
   bench::check_sum(got, made, "the number of items");
   bench::result(made, used)

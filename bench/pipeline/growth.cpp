@@ -30,16 +30,13 @@ template <std::size_t Stages>
 double once(std::uint64_t items) {
   std::uint64_t count = 0, sum = 0;
   auto first = std::chrono::steady_clock::now(), last = first;
+  const auto collect = [&](std::uint64_t item) {
+    if (++count == 1) first = std::chrono::steady_clock::now();
+    sum += item;
+    if (count == items) last = std::chrono::steady_clock::now();
+  };
   (void)(with_stages<Stages>(penstock::from(std::views::iota(std::uint64_t{0}, items))) |
-         penstock::sink(
-             "collect",
-             [&](std::uint64_t item) {
-               if (++count == 1) first = std::chrono::steady_clock::now();
-               sum += item;
-               if (count == items) last = std::chrono::steady_clock::now();
-             },
-             options) |
-         penstock::run());
+         penstock::sink("collect", collect, options) | penstock::run());
   bench::check_sum(count, items, "the number of items");
   bench::check_sum(sum, bench::sum_below(items) + Stages * items, "the sum");
   return std::chrono::duration<double, std::nano>(last - first).count() / static_cast<double>(items);

@@ -2,6 +2,7 @@
 //
 //   bench_pipeline_idle SYSTEM SECONDS
 #include <array>
+#include <atomic>
 #include <chrono>
 #include <string_view>
 #include <thread>
@@ -19,15 +20,12 @@ bench::used penstock_idle(std::chrono::seconds how_long) {
   using namespace penstock;
   const auto with = [](std::size_t n) { return stage_options{.workers = n, .capacity = bench::phase_capacity}; };
   std::atomic<std::uint64_t> got = 0;
+  const auto collect = [&](std::uint64_t item) {
+    got = item;
+    got.notify_one();
+  };
   auto line = from<std::uint64_t>() | stage("a", add_one, with(workers[0])) | stage("b", add_one, with(workers[1])) |
-              sink(
-                  "c",
-                  [&](std::uint64_t item) {
-                    got = item;
-                    got.notify_one();
-                  },
-                  with(workers[2])) |
-              start();
+              sink("c", collect, with(workers[2])) | start();
   line.push(1);
   got.wait(0);
   const bench::used used = bench::while_asleep(how_long);

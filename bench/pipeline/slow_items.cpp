@@ -96,15 +96,14 @@ class load {
 
 bench::used run_penstock(load& l) {
   using namespace penstock;
+  const auto work = [&](item i) {
+    l.work(i);
+    return i;
+  };
+  const auto collect = [&](const item& i) { l.collect(i); };
   const bench::stopwatch watch;
-  (void)(from([&] { return l.next(); }) |
-         stage("work",
-               [&](item i) {
-                 l.work(i);
-                 return i;
-               },
-               {.workers = workers, .capacity = capacity}) |
-         sink("collect", [&](const item& i) { l.collect(i); }, {.capacity = capacity}) | run());
+  (void)(from([&] { return l.next(); }) | stage("work", work, {.workers = workers, .capacity = capacity}) |
+         sink("collect", collect, {.capacity = capacity}) | run());
   return watch.read();
 }
 

@@ -52,13 +52,14 @@ class budget {
     return peak_;
   }
 
- private:
+  // Of what a reservation was detach()ed from.
   void give_back(std::uint64_t amount) noexcept {
     mutex_lock lock(mutex_);
     in_use_ -= amount;
     changed_.notify_all();  // all: only the first in line can go on, and a condition cannot choose it
   }
 
+ private:
   const std::uint64_t limit_;  // constant after construction
 
   mutable mutex mutex_;  // guards what follows
@@ -86,6 +87,8 @@ class [[nodiscard]] budget::reservation {
     owner_->give_back(amount_ - amount);
     amount_ = amount;
   }
+  // The reservation ends without giving anything back; whoever calls owes budget::give_back(the result).
+  [[nodiscard]] std::uint64_t detach() noexcept { return std::exchange(amount_, 0); }
 
  private:
   friend class budget;

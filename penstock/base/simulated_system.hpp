@@ -47,9 +47,36 @@ class scheduler;
 extern constinit thread_local scheduler* running;
 
 enum class operation : std::uint8_t {
-  load, store, exchange, compare_exchange, fetch_add, fetch_sub, fetch_and, fetch_or, fetch_xor,
-  lock, unlock, wait, notify_one, notify_all, futex_wait, futex_wake, light_fence, heavy_fence,
-  pause, yield, start, join, end, look, register_callback, run_callback, remove_callback, time_out, spurious_wake, mark
+  load,
+  store,
+  exchange,
+  compare_exchange,
+  fetch_add,
+  fetch_sub,
+  fetch_and,
+  fetch_or,
+  fetch_xor,
+  lock,
+  unlock,
+  wait,
+  notify_one,
+  notify_all,
+  futex_wait,
+  futex_wake,
+  light_fence,
+  heavy_fence,
+  pause,
+  yield,
+  start,
+  join,
+  end,
+  look,
+  register_callback,
+  run_callback,
+  remove_callback,
+  time_out,
+  spurious_wake,
+  mark
 };
 
 // What each thread is known to have done, by thread number; threads after the sixteenth are not followed.
@@ -174,7 +201,8 @@ class atomic {
   T operator^=(T with) noexcept { return static_cast<T>(fetch_xor(with) ^ with); }
 
  private:
-  friend void futex_wait(const atomic<std::uint32_t>& word, std::uint32_t expected, clock::time_point deadline) noexcept;
+  friend void futex_wait(const atomic<std::uint32_t>& word, std::uint32_t expected,
+                         clock::time_point deadline) noexcept;
   friend void futex_wake(const atomic<std::uint32_t>& word, int count) noexcept;
 
   static constexpr std::memory_order without_release(std::memory_order order) noexcept {
@@ -230,6 +258,7 @@ class native_mutex {
   detail::location location_;
 };
 
+// No more than an address to wait on.
 class native_condition {
  public:
   native_condition() = default;
@@ -239,9 +268,6 @@ class native_condition {
   std::cv_status wait_until(std::unique_lock<native_mutex>& lock, clock::time_point deadline) noexcept;
   void notify_one() noexcept;
   void notify_all() noexcept;
-
- private:
-  char address_ = 0;  // all a condition is: something to wait on
 };
 
 // std::jthread without its stop token.

@@ -33,7 +33,9 @@ class wait_limit {
   [[nodiscard]] const std::stop_token& stop() const noexcept { return stop_; }
   [[nodiscard]] bool has_deadline() const noexcept { return deadline_ != clock::time_point::max(); }
   [[nodiscard]] clock::time_point deadline() const noexcept { return deadline_; }
-  [[nodiscard]] bool reached() const { return system::stop_requested(stop_) || (has_deadline() && clock::now() >= deadline_); }
+  [[nodiscard]] bool reached() const {
+    return system::stop_requested(stop_) || (has_deadline() && clock::now() >= deadline_);
+  }
 
  private:
   // A patience beyond the clock's range (hours::max()) means for ever, not an overflow into the past.

@@ -2,8 +2,9 @@
 // (thread_stage.hpp); a kind that is added is a class derived from node and inlet<In>, and a description with
 // `output<In>` and `make_node<In>` (pipeline.hpp has that of worker threads).
 //
-// Life: check() → work() on each worker's thread → close_input() once all workers of the stage before have ended →
-// work() returns → hand_back_rest(), when every thread of the run has ended.
+// Life: check() → turns, taken by the crew's threads (or serve(), on each of the stage's own) → close_input() once the
+// stage before has ended → ended, when the input is closed and drained and nobody is at work → hand_back_rest(), when
+// every thread of the run has ended.
 #pragma once
 
 #include <cstddef>
@@ -13,16 +14,26 @@
 #include <utility>
 #include <vector>
 
+#include <penstock/base/system.hpp>
+#include <penstock/base/wait_limit.hpp>
+#include <penstock/pipeline/crew.hpp>
 #include <penstock/pipeline/item.hpp>
 #include <penstock/pipeline/report.hpp>
 #include <penstock/pipeline/worker.hpp>
-#include <penstock/queue/bounded_queue.hpp>
+#include <penstock/queue/status.hpp>
 
 namespace penstock {
 
+// Whether a turn at a stage would find something to do.
+enum class readiness : std::uint8_t {
+  nothing,
+  some,    // a little, which can wait a millisecond
+  plenty,  // enough to wake somebody for
+};
+
 class node {
  public:
-  node(std::string name, std::size_t workers) : name_(std::move(name)), workers_(workers) {}
+  node(std::string name, std::size_t workers);
   node(const node&) = delete;
   node& operator=(const node&) = delete;
   virtual ~node() = default;
@@ -30,42 +41,94 @@ class node {
   // Throws std::invalid_argument, with the stage's name, if its options contradict each other. Before any thread
   // starts.
   virtual void check() const {}
-  // One worker's whole life, on its own thread. Returns when the input is closed and drained. Answers for its items;
-  // what it throws ends the run as a failure of the stage.
-  virtual void work(worker& self) = 0;
+
+  // --- work ---
+  // Does a turn's worth of work if there is some, a worker is free, and results find room. Answers for its items; what
+  // it throws ends the run as a failure of the stage.
+  virtual bool turn(crew_member& me) = 0;
+  [[nodiscard]] virtual readiness ready() const noexcept = 0;
+  // Takes over what others have in their hands at this stage and have not come to in the last millisecond.
+  virtual void relieve(crew_member&) {}
+  // A stage with its own threads: one worker's whole life.
+  [[nodiscard]] virtual bool has_own_threads() const noexcept { return false; }
+  virtual void serve(worker&, crew_member&) {}
+
+  // --- the end ---
   virtual void close_input() noexcept {}
-  // The run is being stopped: wake whoever waits inside the node for something else than its input queue.
+  // Nothing is left to be begun here: the input is closed and drained, or the run is being stopped.
+  [[nodiscard]] virtual bool is_over() const noexcept = 0;
+  // The run is being stopped: wake whoever waits inside the node for something else than its input.
   virtual void stop() noexcept {}
   // Gives what is left to the run. No worker runs any more.
   virtual void hand_back_rest() noexcept {}
+  // True once: for the first who finds it over and nobody at work.
+  [[nodiscard]] bool ends_now() noexcept {
+    // In this order: whoever takes the last item is at work before he takes it.
+    return is_over() && at_work_.load() == 0 && !ended_.exchange(true);
+  }
 
-  // For the report.
+  // --- for the report ---
   // Sets `in`, and adds what did not happen on this stage's own workers (items refused at its entrance).
   virtual void add_entrance_counts(stage_report& r) const noexcept = 0;
-  [[nodiscard]] virtual queue_statistics input() const noexcept { return {}; }
-  [[nodiscard]] virtual std::size_t capacity() const noexcept { return 0; }
   [[nodiscard]] virtual bool delivers() const noexcept { return false; }
 
   [[nodiscard]] const std::string& name() const noexcept { return name_; }
   [[nodiscard]] std::vector<worker>& workers() noexcept { return workers_; }
   [[nodiscard]] const std::vector<worker>& workers() const noexcept { return workers_; }
+  // Processor time that the stage has had, and time that it was ready and no processor was free.
+  void used(std::int64_t ran_ns, std::int64_t crowded_ns) noexcept {
+    ran_ns_.fetch_add(ran_ns, std::memory_order_relaxed);
+    crowded_ns_.fetch_add(crowded_ns, std::memory_order_relaxed);
+  }
+  [[nodiscard]] std::int64_t ran_ns() const noexcept { return ran_ns_.load(std::memory_order_relaxed); }
+  [[nodiscard]] std::int64_t crowded_ns() const noexcept { return crowded_ns_.load(std::memory_order_relaxed); }
+
+ protected:
+  // A free worker, who is now at work; null if there is none.
+  [[nodiscard]] worker* hire(std::int64_t now) noexcept;
+  // why: what the worker waits for from now on.
+  void let_go(worker& w, wait_kind why, std::int64_t now) noexcept;
+  [[nodiscard]] bool has_free_worker() const noexcept {
+    return at_work_.load(std::memory_order_relaxed) < workers_.size();
+  }
+  [[nodiscard]] std::size_t index_of(const worker& w) const noexcept {
+    return static_cast<std::size_t>(&w - workers_.data());
+  }
 
  private:
   const std::string name_;
   std::vector<worker> workers_;
+  system::atomic<std::size_t> at_work_ = 0;
+  system::atomic<bool> ended_ = false;
+  // The workers that are free, the last to come first: a stack through next_free_, with a count beside its top, so that
+  // a top that was taken and came back is not taken for the same.
+  static constexpr std::uint32_t nobody = ~std::uint32_t{0};
+  system::atomic<std::uint64_t> free_ = nobody;  // count << 32 | index
+  std::unique_ptr<system::atomic<std::uint32_t>[]> next_free_;
+  system::atomic<std::int64_t> ran_ns_ = 0;
+  system::atomic<std::int64_t> crowded_ns_ = 0;
 };
 
 // Where the stage before puts its results: a node's typed side.
 template <class T>
 class inlet {
  public:
-  // Takes the item in every case: it enters the stage, or is counted as entered and returned because the run is being
-  // stopped, or as failed because its size could not be told. False: no more will be taken. `from`: the worker that
-  // calls, for its waiting time.
-  virtual bool accept(envelope<T>&& item, worker& from) noexcept = 0;
+  // Promises room for up to `most` items without waiting; returns how many. What is not used is given back.
+  [[nodiscard]] virtual std::size_t reserve(std::size_t most) noexcept = 0;
+  virtual void give_back(std::size_t places) noexcept = 0;
+  // Takes `count` items, for which there are promised places, in every case: they enter the stage, or are counted as
+  // entered and returned because the run is being stopped.
+  virtual void accept(envelope<T>* items, std::size_t count) noexcept = 0;
+  // The same for one without a promise: waits for room. Failed, too, if its size cannot be told. False: no more will be
+  // taken. `from`: the worker that calls, for its waiting time.
+  virtual bool accept(envelope<T>&& item, worker& from, crew_member& me) noexcept = 0;
   // For those who can keep an item that is refused: it stays in `item`, and nothing is counted.
   virtual conqueue_status offer(envelope<T>& item, const wait_limit* limit) = 0;
-  // How many offers were taken; counted together with the taking, so that no moment shows one without the other.
+  // Room that could be promised now; npos where it cannot be told beforehand (a limit in bytes).
+  static constexpr std::size_t npos = static_cast<std::size_t>(-1);
+  [[nodiscard]] virtual std::size_t room() const noexcept = 0;
+  [[nodiscard]] virtual std::size_t room_in_all() const noexcept = 0;
+  // How many offers were taken.
   [[nodiscard]] virtual std::uint64_t taken() const noexcept = 0;
 
  protected:

@@ -29,38 +29,53 @@ class reorder_gate {
   // REQUIRES: window > 0.
   explicit reorder_gate(std::size_t window) : slots_(window) {}
 
-  // The worker's result for `ticket`; nothing for skipped. release(Item&&) is called for each result whose turn has
-  // come, on this thread.
-  template <class Release>
-  void put(std::uint64_t ticket, std::optional<Item> item, worker& self, Release release) {
+  // The results for `count` neighbouring tickets; an empty one for skipped. release(Item*, count) is called for what has
+  // its turn, on this thread; before_wait() if it has to wait. REQUIRES: count <= window.
+  template <class Release, class BeforeWait>
+  void put(std::uint64_t ticket, std::optional<Item>* items, std::size_t count, worker& self, Release release,
+           BeforeWait before_wait) {
+    bool stopped = false;
     {
       mutex_lock lock(mutex_);
-      if (ticket >= next_ + slots_.size() && !stopped_) {
+      if (ticket + count > next_ + slots_.size() && !stopped_) {
+        before_wait();
         const counted_wait waiting(self, wait_kind::blocked);
-        while (ticket >= next_ + slots_.size() && !stopped_) turned_.wait(lock);
+        ++waiting_;
+        while (ticket + count > next_ + slots_.size() && !stopped_) turned_.wait(lock);
+        --waiting_;
       }
-      if (!stopped_) {
-        slot& mine = slots_[ticket % slots_.size()];
-        mine.present = true;
-        mine.item = std::exchange(item, std::nullopt);
-        if (std::exchange(releasing_, true)) return;  // whoever releases now comes to it
+      stopped = stopped_;
+      if (!stopped && (ticket != next_ || releasing_)) {
+        // Whoever has the turn, or is releasing now, comes to them.
+        for (std::size_t i = 0; i < count; ++i) {
+          slot& mine = slots_[(ticket + i) % slots_.size()];
+          mine.present = true;
+          mine.item = std::exchange(items[i], std::nullopt);
+        }
+        return;
       }
+      if (!stopped) releasing_ = true;
     }
-    if (item)
-      release(*std::move(item));  // stopped: in whatever order
-    else
-      release_ready(release);
+    std::vector<Item> ready;
+    ready.reserve(count);
+    for (std::size_t i = 0; i < count; ++i)
+      if (items[i]) ready.push_back(*std::exchange(items[i], std::nullopt));
+    if (!ready.empty()) release(ready.data(), ready.size());  // stopped: in whatever order
+    if (!stopped) release_ready(count, release);
   }
 
   // For a worker with many results: waits for its turn, calls write(), which puts them out, and passes the turn on.
-  template <class Write, class Release>
-  void in_turn(std::uint64_t ticket, worker& self, Write write, Release release) {
+  template <class Write, class Release, class BeforeWait>
+  void in_turn(std::uint64_t ticket, worker& self, Write write, Release release, BeforeWait before_wait) {
     bool in_order = false;
     {
       mutex_lock lock(mutex_);
       if ((ticket != next_ || releasing_) && !stopped_) {
+        before_wait();
         const counted_wait waiting(self, wait_kind::blocked);
+        ++waiting_;
         while ((ticket != next_ || releasing_) && !stopped_) turned_.wait(lock);
+        --waiting_;
       }
       in_order = !stopped_;
       if (in_order) releasing_ = true;
@@ -71,13 +86,7 @@ class reorder_gate {
     } catch (...) {
       error = std::current_exception();
     }
-    if (in_order) {
-      {
-        mutex_lock lock(mutex_);
-        slots_[ticket % slots_.size()].present = true;  // as skipped: what there was has been written
-      }
-      release_ready(release);
-    }
+    if (in_order) release_ready(1, release);
     if (error) std::rethrow_exception(error);
   }
 
@@ -101,25 +110,30 @@ class reorder_gate {
     std::optional<Item> item;
   };
 
-  // REQUIRES: this thread has set releasing_ (or the gate is stopped).
+  // After the results of the first `left` tickets have left. REQUIRES: this thread has set releasing_.
   template <class Release>
-  void release_ready(Release& release) {
-    for (bool released_one = false;; released_one = true) {
-      std::optional<Item> item;
+  void release_ready(std::size_t left, Release& release) {
+    std::vector<Item> ready;
+    for (;;) {
+      ready.clear();
       {
         mutex_lock lock(mutex_);
-        // Only now, when it has left: the turn, and the room in the window, are the next one's.
-        if (released_one) ++next_;
-        turned_.notify_all();  // all: who waits for the turn and who waits for the window wait for different numbers
-        slot& s = slots_[next_ % slots_.size()];
-        if (!s.present) {
+        // Only now, when they have left: the turn, and the room in the window, are the next one's.
+        next_ += left;
+        if (waiting_) turned_.notify_all();  // all: they wait for different numbers
+        left = 0;
+        for (; left < slots_.size() && slots_[(next_ + left) % slots_.size()].present; ++left) {
+          slot& s = slots_[(next_ + left) % slots_.size()];
+          s.present = false;
+          if (s.item) ready.push_back(*std::exchange(s.item, std::nullopt));
+        }
+        if (left == 0) {
           releasing_ = false;
+          if (waiting_) turned_.notify_all();  // who waits for a turn of its own waits for this, too
           return;
         }
-        item = std::exchange(s.item, std::nullopt);
-        s.present = false;
       }
-      if (item) release(*std::move(item));
+      if (!ready.empty()) release(ready.data(), ready.size());
     }
   }
 
@@ -128,6 +142,7 @@ class reorder_gate {
   std::uint64_t next_ PENSTOCK_GUARDED_BY(mutex_) = 0;  // the ticket whose turn it is
   bool releasing_ PENSTOCK_GUARDED_BY(mutex_) = false;
   bool stopped_ PENSTOCK_GUARDED_BY(mutex_) = false;
+  std::size_t waiting_ PENSTOCK_GUARDED_BY(mutex_) = 0;
   condition turned_;
 };
 

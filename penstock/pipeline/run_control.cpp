@@ -19,20 +19,23 @@ run_control::~run_control() {
 
 void run_control::start() {
   for (const auto& n : nodes_) n->check();
-  working_ = std::make_unique<std::atomic<std::size_t>[]>(nodes_.size());
-  std::size_t threads = 0;
-  for (std::size_t i = 0; i < nodes_.size(); ++i) {
-    working_[i] = nodes_[i]->workers().size();
-    threads += nodes_[i]->workers().size();
-  }
-  threads_.reserve(threads);
-  began_ns_ = now_ns();
+  std::size_t members = 0, own = 0;
+  for (const auto& n : nodes_) (n->has_own_threads() ? own : members) += n->workers().size();
+  threads_.reserve(members + own);
+  crew_.expect(members);
+  const std::int64_t now = now_ns();
+  began_ns_ = now;
+  for (const auto& n : nodes_)
+    for (worker& w : n->workers()) w.begin(now);
   phase_ = phase::started;
   try {
     for (std::size_t i = nodes_.size(); i-- > 0;)
-      for (worker& w : nodes_[i]->workers()) threads_.emplace_back([this, i, &w] { thread_main(i, w); });
+      if (nodes_[i]->has_own_threads())
+        for (worker& w : nodes_[i]->workers()) threads_.emplace_back([this, i, &w] { own_thread_main(*nodes_[i], w); });
+    for (std::size_t i = 0; i < members; ++i) threads_.emplace_back([this] { member_main(); });
   } catch (...) {
     request_stop();
+    crew_.end();
     join_all();
     throw;
   }
@@ -41,38 +44,72 @@ void run_control::start() {
   on_drain_.emplace(options_.drain, [this] { drain(); });
 }
 
-void run_control::thread_main(std::size_t node_index, worker& self) noexcept {
-  self.begin();
-  try {
-    nodes_[node_index]->work(self);
-  } catch (...) {
-    record_failure({nodes_[node_index]->name(), 0, {}, 0}, std::current_exception(), true);
+void run_control::member_main() noexcept {
+  crew_member me(crew_, true);
+  for (bool over = false; !over;) {
+    try {
+      crew_.serve(me);
+      over = true;
+    } catch (...) {
+      record_failure({}, std::current_exception(), true);
+    }
   }
-  self.end();
-  worker_ended(node_index);
+  me.usage.settle(now_ns(), true);
 }
 
-void run_control::worker_ended(std::size_t node_index) noexcept {
-  // acq_rel: the last one to leave closes the next input, and what the others pushed must have happened before that.
-  if (working_[node_index].fetch_sub(1, std::memory_order_acq_rel) == 1 && node_index + 1 < nodes_.size())
-    nodes_[node_index + 1]->close_input();
+void run_control::own_thread_main(node& n, worker& self) noexcept {
+  crew_member me(crew_, false);
+  try {
+    n.serve(self, me);
+  } catch (...) {
+    record_failure({n.name(), 0, {}, 0}, std::current_exception(), true);
+  }
+  me.usage.settle(now_ns(), true);
+  may_have_ended(n);
+}
+
+void run_control::may_have_ended(node& n) noexcept {
+  for (std::size_t i = index_of(n); i < nodes_.size() && nodes_[i]->ends_now(); ++i) {
+    const std::int64_t now = now_ns();
+    for (worker& w : nodes_[i]->workers()) w.end(now);
+    if (i + 1 < nodes_.size())
+      nodes_[i + 1]->close_input();
+    else
+      crew_.end();
+  }
+}
+
+std::size_t run_control::index_of(const node& n) const noexcept {
+  for (std::size_t i = 0; i < nodes_.size(); ++i)
+    if (nodes_[i].get() == &n) return i;
+  return nodes_.size();
 }
 
 void run_control::drain() noexcept {
+  draining_ = true;
   drain_.request_stop();
-  // An open pipeline has no source thread that could notice: its first input is closed here.
-  if (nodes_.front()->workers().empty()) close_entrance();
+  // The source may be at rest, or not be one that takes turns at all: then nobody would notice.
+  if (nodes_.front()->workers().empty())
+    close_entrance();
+  else
+    may_have_ended(*nodes_.front());
 }
 
-void run_control::close_entrance() noexcept { nodes_[1]->close_input(); }
+void run_control::close_entrance() noexcept {
+  nodes_[1]->close_input();
+  may_have_ended(*nodes_[1]);
+}
 
 void run_control::request_stop() noexcept {
+  stopping_ = true;
+  draining_ = true;
   stop_.request_stop();
   drain_.request_stop();
   for (const auto& n : nodes_) {
     n->close_input();
     n->stop();
   }
+  for (const auto& n : nodes_) may_have_ended(*n);
 }
 
 void run_control::record_failure(item_place place, const std::exception_ptr& cause, bool fatal) noexcept {
@@ -117,12 +154,14 @@ void run_control::hand_back(unfinished_item item) noexcept {
 }
 
 void run_control::join_all() noexcept {
-  for (std::jthread& t : threads_) t.join();
+  for (system::thread& t : threads_) t.join();
   threads_.clear();
   on_stop_.reset();
   on_drain_.reset();
   for (const auto& n : nodes_) n->hand_back_rest();
   ended_ns_ = now_ns();
+  for (const auto& n : nodes_)
+    for (worker& w : n->workers()) w.end(ended_ns_);
   phase_ = phase::ended;
 }
 
@@ -183,8 +222,7 @@ report run_control::account() const {
       sum.starved += t.starved;
       sum.blocked += t.blocked;
       sum.paused += t.paused;
-      sum.processor += t.processor;
-      sum.crowded += t.crowded;
+      sum.unmanned += t.unmanned;
       services.push_back(&w.service);
       latencies.push_back(&w.latency);
     }
@@ -196,15 +234,12 @@ report run_control::account() const {
       s.paused = std::min(1.0, static_cast<double>(sum.paused) / life);
       s.busy = std::max(0.0, 1 - s.starved - s.blocked - s.paused);
       if (s.busy > 0) {
-        s.processor = std::min(1.0, static_cast<double>(sum.processor) / (s.busy * life));
-        s.crowded = std::min(1 - s.processor, static_cast<double>(sum.crowded) / (s.busy * life));
+        const auto crowded = static_cast<double>(n->crowded_ns()) + static_cast<double>(sum.unmanned);
+        s.processor = std::min(1.0, static_cast<double>(n->ran_ns()) / (s.busy * life));
+        s.crowded = std::min(1 - s.processor, crowded / (s.busy * life));
       }
     }
     s.service = histogram::quantiles(services);
-    const queue_statistics q = n->input();
-    s.waiting = q.size;
-    s.peak_waiting = q.peak_size;
-    s.capacity = n->capacity();
     r.filtered += s.filtered;
     r.failed += s.failed;
     r.dead_lettered += s.dead_lettered;

@@ -20,6 +20,7 @@
 #include <vector>
 
 #include <penstock/base/mutex.hpp>
+#include <penstock/pipeline/crew.hpp>
 #include <penstock/pipeline/deadline_watch.hpp>
 #include <penstock/pipeline/errors.hpp>
 #include <penstock/pipeline/node.hpp>
@@ -51,36 +52,44 @@ class run_control {
   // For nodes.
   [[nodiscard]] std::stop_token stop_token() const noexcept { return stop_.get_token(); }
   [[nodiscard]] std::stop_token drain_token() const noexcept { return drain_.get_token(); }  // of a stop, too
-  [[nodiscard]] bool stopping() const noexcept { return stop_.stop_requested(); }
-  [[nodiscard]] bool draining() const noexcept { return drain_.stop_requested(); }
+  [[nodiscard]] bool stopping() const noexcept { return stopping_.load(std::memory_order_acquire); }
+  [[nodiscard]] bool draining() const noexcept { return draining_.load(std::memory_order_acquire); }
   // The source has come to its end by itself: what is asked of the run from now on cuts nothing short.
   void source_ended() noexcept { source_ended_ = true; }
   [[nodiscard]] deadline_watch& deadlines() noexcept { return deadlines_; }
   // Records a failed item; with `fatal`, the run ends because of it.
   void record_failure(item_place place, const std::exception_ptr& cause, bool fatal) noexcept;
   void hand_back(unfinished_item item) noexcept;
+  // After its input was closed, or a worker of it was let go: if it has ended, the next one's input is closed, and so on.
+  void may_have_ended(node& n) noexcept;
+  // An item was put into the first stage by somebody outside of the run.
+  void made_ready() noexcept { crew_.notice(); }
 
  private:
   enum class phase { built, started, ended };
 
-  void thread_main(std::size_t node_index, worker& self) noexcept;
-  void worker_ended(std::size_t node_index) noexcept;
+  void member_main() noexcept;                           // of a thread of the crew
+  void own_thread_main(node& n, worker& self) noexcept;  // of a thread of a stage of its own
+  [[nodiscard]] std::size_t index_of(const node& n) const noexcept;
   void join_all() noexcept;
   [[nodiscard]] report account() const;  // the numbers, without failures and unfinished items
 
-  const run_options options_;                            // constant after construction
-  std::vector<std::unique_ptr<node>> nodes_;             // constant after start(); the source first
-  std::unique_ptr<std::atomic<std::size_t>[]> working_;  // workers of each node that have not ended
+  const run_options options_;                 // constant after construction
+  std::vector<std::unique_ptr<node>> nodes_;  // constant after start(); the source first
+  crew crew_{nodes_};
   std::stop_source stop_;
   std::stop_source drain_;
+  // The same as two words that are asked for with each item: a stop_source counts its tokens in the word that says it.
+  alignas(64) system::atomic<bool> stopping_ = false;
+  system::atomic<bool> draining_ = false;
   std::atomic<bool> source_ended_ = false;
   deadline_watch deadlines_;
   phase phase_ = phase::built;  // of the thread that starts and waits
-  std::vector<std::jthread> threads_;
+  std::vector<system::thread> threads_;
   std::atomic<std::int64_t> began_ns_ = 0;
   std::atomic<std::int64_t> ended_ns_ = 0;
-  std::optional<std::stop_callback<std::function<void()>>> on_stop_;
-  std::optional<std::stop_callback<std::function<void()>>> on_drain_;
+  std::optional<system::stop_callback<std::function<void()>>> on_stop_;
+  std::optional<system::stop_callback<std::function<void()>>> on_drain_;
 
   mutable mutex mutex_;                                                   // guards what follows
   std::optional<stage_error> first_failure_ PENSTOCK_GUARDED_BY(mutex_);  // the one that ended the run

@@ -1,10 +1,11 @@
 // Where items come from:
 //
-//   from(range)      any range, walked once on a thread of its own; an lvalue is referred to, so it must outlive the run
+//   from(range)      any range, walked once; an lvalue is referred to, so it must outlive the run
 //   from(callable)   a function that returns optional<T>, nothing at the end; it may take a std::stop_token, requested
 //                    when the run drains or stops, so that a source that waits for something can be told
 //   from<T>()        an open pipeline: the caller pushes, see running_pipeline
 //
+// A source is called by one thread at a time, though not always by the same one.
 // A source that throws ends the run as a failure of the stage "source".
 #pragma once
 
@@ -17,7 +18,9 @@
 #include <type_traits>
 #include <utility>
 
+#include <penstock/pipeline/hand.hpp>
 #include <penstock/pipeline/node.hpp>
+#include <penstock/pipeline/pace.hpp>
 #include <penstock/pipeline/run_control.hpp>
 
 namespace penstock {
@@ -78,31 +81,28 @@ class pull_source_node final : public node {
   pull_source_node(Pull pull, inlet<item>& next, run_control& control)
       : node("source", 1), pull_(std::move(pull)), next_(next), control_(control) {}
 
-  void work(worker& self) override {
-    std::uint64_t number = 0;
-    while (!control_.draining()) {
-      const bool timed = self.should_time();
-      const std::int64_t before = timed ? now_ns() : 0;
-      std::optional<item> next;
-      try {
-        next = call();
-      } catch (...) {
-        control_.record_failure({name(), number + 1, {}, 1}, std::current_exception(), true);
-        return;
-      }
-      const std::int64_t after = timed ? now_ns() : 0;
-      if (!next) {
-        // An end that comes because the source was told to stop is none of its own.
-        if (!control_.draining()) control_.source_ended();
-        return;
-      }
-      if (timed) self.timed(after - before);
-      envelope<item> e{box<item>(*std::move(next)), ++number, after, 0};
-      self.passed.add();
-      self.out.add();
-      if (!next_.accept(std::move(e), self)) return;
-    }
+  bool turn(crew_member& me) override {
+    if (is_over() || !has_free_worker() || next_.room() == 0) return false;
+    const std::int64_t began = now_ns();
+    worker* const self = hire(began);
+    if (!self) return false;
+    const bool done = !is_over() && pull_some(*self, me, began);
+    const wait_kind why = next_.room() == 0 ? wait_kind::blocked : wait_kind::unmanned;
+    let_go(*self, why, now_ns());
+    if (is_over()) control_.may_have_ended(*this);
+    return done;
   }
+  [[nodiscard]] readiness ready() const noexcept override {
+    if (is_over() || !has_free_worker()) return readiness::nothing;
+    const std::size_t room = next_.room();
+    if (room == 0) return readiness::nothing;
+    return pace_.is_long(1) || room >= next_.room_in_all() / 2 ? readiness::plenty : readiness::some;
+  }
+  void relieve(crew_member&) override {
+    tray_.send_if_older_than(1'000'000, now_ns(),
+                             [&](envelope<item>* items, std::size_t n, std::size_t) { next_.accept(items, n); });
+  }
+  [[nodiscard]] bool is_over() const noexcept override { return over_.load() || control_.draining(); }
   void add_entrance_counts(stage_report& r) const noexcept override { r.in = r.passed; }
 
  private:
@@ -113,18 +113,93 @@ class pull_source_node final : public node {
       return pull_();
   }
 
+  // As many as a turn is worth and find room.
+  bool pull_some(worker& self, crew_member& me, std::int64_t began) {
+    const std::size_t places = next_.reserve(pace_.batch());
+    if (places == 0 && next_.room() != inlet<item>::npos) return false;
+    const std::size_t most = std::max<std::size_t>(places, 1);
+    const std::int64_t waited = self.waited_at_work();
+    me.turn_begins(most, pace_.is_long(most), began);
+    std::size_t pulled = 0;
+    if (most == 1) {
+      if (auto e = pull_one(self)) {
+        pulled = 1;
+        if (places)
+          next_.accept(&*e, 1);
+        else if (!next_.accept(*std::move(e), self, me))
+          over_ = true;
+      } else if (places) {
+        next_.give_back(1);
+      }
+    } else {
+      tray_.open(most, began);
+      while (pulled < most && !is_over()) {
+        auto e = pull_one(self);
+        if (!e) break;
+        tray_.add(*std::move(e));
+        ++pulled;
+      }
+      tray_.close([&](envelope<item>* items, std::size_t n, std::size_t) { next_.accept(items, n); });
+      next_.give_back(most - pulled);
+    }
+    me.changed_something();
+    const std::int64_t ended = now_ns();
+    const std::int64_t ns = std::max<std::int64_t>(0, ended - began - (self.waited_at_work() - waited));
+    me.usage.worked(*this, ns);
+    if (pulled) {
+      const bool surprise =
+          pace_.is_surprise(ns, pulled) && pace_.is_surprise(ns - me.usage.crowded_since_look(), pulled);
+      pace_.took(ns, pulled, surprise);
+    }
+    me.usage.settle(ended);
+    me.turn_ends();
+    return pulled > 0;
+  }
+  std::optional<envelope<item>> pull_one(worker& self) {
+    const bool timed = self.should_time();
+    const std::int64_t before = timed ? now_ns() : 0;
+    std::optional<envelope<item>> made;
+    std::int64_t after = 0;
+    try {
+      std::optional<item> next = call();
+      after = timed ? now_ns() : 0;
+      if (next) made.emplace(envelope<item>{box<item>(*std::move(next)), number_ + 1, after, 0});
+    } catch (...) {
+      over_ = true;
+      control_.record_failure({name(), number_ + 1, {}, 1}, std::current_exception(), true);
+      return std::nullopt;
+    }
+    if (!made) {
+      // An end that comes because the source was told to stop is none of its own.
+      if (!control_.draining()) control_.source_ended();
+      over_ = true;
+      return std::nullopt;
+    }
+    if (timed) self.timed(after - before);
+    ++number_;
+    self.passed.add();
+    self.out.add();
+    return made;
+  }
+
   Pull pull_;
   inlet<item>& next_;
   run_control& control_;
+  penstock::pace pace_;
+  tray<envelope<item>> tray_;
+  std::uint64_t number_ = 0;  // of the items so far; the worker's
+  system::atomic<bool> over_ = false;
 };
 
 // No thread: running_pipeline::push() is the source.
 template <class T>
 class open_source_node final : public node {
  public:
-  explicit open_source_node(inlet<T>& next) : node("source", 0), next_(next) {}
+  open_source_node(inlet<T>& next, run_control& control) : node("source", 0), next_(next), control_(control) {}
 
-  void work(worker&) override {}
+  bool turn(crew_member&) override { return false; }
+  [[nodiscard]] readiness ready() const noexcept override { return readiness::nothing; }
+  [[nodiscard]] bool is_over() const noexcept override { return false; }
   // Success, closed, or full when the limit was reached; then the item is still in `item`.
   conqueue_status push(T& item, const wait_limit* limit) {
     std::uint64_t number = ++numbers_;
@@ -139,6 +214,8 @@ class open_source_node final : public node {
     if (status != conqueue_status::success) {
       numbers_.compare_exchange_strong(number, number - 1);  // refused: the next one has this number
       give_back(item, e);
+    } else {
+      control_.made_ready();
     }
     return status;
   }
@@ -158,6 +235,7 @@ class open_source_node final : public node {
   }
 
   inlet<T>& next_;
+  run_control& control_;
   std::atomic<std::uint64_t> numbers_ = 0;
 };
 
@@ -175,7 +253,9 @@ template <class T>
 struct open_source {
   using item = T;
   using opens = T;
-  std::unique_ptr<node> make_node(inlet<T>& next, run_control&) { return std::make_unique<open_source_node<T>>(next); }
+  std::unique_ptr<node> make_node(inlet<T>& next, run_control& control) {
+    return std::make_unique<open_source_node<T>>(next, control);
+  }
 };
 
 }  // namespace penstock

@@ -1,8 +1,10 @@
-// thread_stage: the kind of stage whose function runs on worker threads, one item at a time on each.
+// thread_stage: the kind of stage whose function runs on threads, one item at a time for each of its workers.
 //
-// One worker's turn: take the next item (lease) → call the function, again after a pause if it fails and the policy
-// says so → put the results into the next stage, in order if asked → count how the item ended. Everything else (retry,
-// dead letters, limits) is stage_policy's; the order is reorder_gate's; threads and the end are run_control's.
+// One turn of a worker: take as many items as a turn is worth (pace.hpp), with room promised for their results → for
+// each: call the function, again after a pause if it fails and the policy says so; count how it ended → put the results
+// into the next stage, in order if asked. An item that is, or may be, long is taken alone, and its result waits for room
+// if there is none. Everything else: retry, dead letters, limits are stage_policy's; the order is reorder_gate's; what
+// happens to a batch that takes longer than expected is hand's; threads are the crew's and the end is run_control's.
 #pragma once
 
 #include <algorithm>
@@ -16,8 +18,12 @@
 #include <string>
 #include <utility>
 
+#include <penstock/pipeline/entrance.hpp>
+#include <penstock/pipeline/hand.hpp>
 #include <penstock/pipeline/node.hpp>
+#include <penstock/pipeline/pace.hpp>
 #include <penstock/pipeline/reorder_gate.hpp>
+#include <penstock/pipeline/run_control.hpp>
 #include <penstock/pipeline/stage_function.hpp>
 #include <penstock/pipeline/stage_policy.hpp>
 
@@ -34,44 +40,63 @@ class thread_stage final : public node, public inlet<In> {
         policy_(std::move(name), std::move(options), abilities(), control),
         function_(std::move(function)),
         next_(next),
-        queue_(std::max<std::size_t>(1, policy_.options().capacity), weighing()) {
+        entrance_(std::max<std::size_t>(1, policy_.options().capacity), policy_.options().capacity_bytes),
+        posts_(std::make_unique<post[]>(options_workers())) {
     if constexpr (!std::is_void_v<out>)
       if (policy_.options().ordered && policy_.options().workers > 1)
-        gate_ = std::make_unique<reorder_gate<envelope<out>>>(policy_.options().workers + policy_.options().capacity);
+        gate_ = std::make_unique<gate_type>(policy_.options().workers + policy_.options().capacity);
   }
 
   void check() const override { policy_.check(); }
-  void work(worker& self) override;
-  void close_input() noexcept override { queue_.close(); }
+
+  bool turn(crew_member& me) override;
+  [[nodiscard]] readiness ready() const noexcept override;
+  void relieve(crew_member& me) override;
+  [[nodiscard]] bool has_own_threads() const noexcept override { return stage_traits::is_per_worker<F>; }
+  void serve(worker& self, crew_member& me) override;
+
+  void close_input() noexcept override { entrance_.close(); }
+  [[nodiscard]] bool is_over() const noexcept override {
+    return entrance_.is_closed() && (policy_.control().stopping() || entrance_.waiting() == 0);
+  }
   void stop() noexcept override {
     if constexpr (!std::is_void_v<out>)
       if (gate_) gate_->stop();
   }
   void hand_back_rest() noexcept override;
 
-  bool accept(envelope<In>&& item, worker& from) noexcept override;
+  std::size_t reserve(std::size_t most) noexcept override {
+    return policy_.options().capacity_bytes ? 0 : entrance_.reserve(most);
+  }
+  void give_back(std::size_t places) noexcept override { entrance_.give_back(places); }
+  void accept(envelope<In>* items, std::size_t count) noexcept override;
+  bool accept(envelope<In>&& item, worker& from, crew_member& me) noexcept override;
   conqueue_status offer(envelope<In>& item, const wait_limit* limit) override;
-  [[nodiscard]] std::uint64_t taken() const noexcept override { return queue_.statistics().pushed; }
+  [[nodiscard]] std::size_t room() const noexcept override {
+    return entrance_.weighs() ? inlet<In>::npos : entrance_.room();
+  }
+  [[nodiscard]] std::size_t room_in_all() const noexcept override { return entrance_.capacity(); }
+  [[nodiscard]] std::uint64_t taken() const noexcept override { return entrance_.taken_in(); }
 
   void add_entrance_counts(stage_report& r) const noexcept override {
-    r.in = queue_.statistics().pushed + refused_.load() + unweighed_failed_.load() + unweighed_dead_.load();
+    r.in = entrance_.taken_in() + refused_.load() + unweighed_failed_.load() + unweighed_dead_.load();
     r.returned += refused_.load() + rest_.load();
     r.failed += unweighed_failed_.load();
     r.dead_lettered += unweighed_dead_.load();
-    r.out += rest_out_.load();
+    r.waiting = entrance_.waiting();
+    r.peak_waiting = entrance_.peak();
+    r.capacity = entrance_.capacity();
   }
-  [[nodiscard]] queue_statistics input() const noexcept override { return queue_.statistics(); }
-  [[nodiscard]] std::size_t capacity() const noexcept override { return queue_.capacity(); }
   [[nodiscard]] bool delivers() const noexcept override { return std::is_void_v<out>; }
 
  private:
   using callable = stage_callable<F>;
   using argument = stage_traits::argument<callable, In>;
   using result = stage_result<F, In>;
-  using held_item = lease<envelope<In>>;
-  struct nothing {};
-  using gate_type = std::conditional_t<std::is_void_v<out>, nothing,
-                                       reorder_gate<envelope<std::conditional_t<std::is_void_v<out>, int, out>>>>;
+  // What is there instead of results where there are none.
+  using result_item = std::conditional_t<std::is_void_v<out>, char, out>;
+  using result_envelope = envelope<result_item>;
+  using gate_type = reorder_gate<result_envelope>;
   static constexpr bool consumes = stage_traits::consumes<callable, In>();
 
   static stage_abilities abilities() {
@@ -86,10 +111,6 @@ class thread_stage final : public node, public inlet<In> {
       return std::invocable<const decltype(F::factory)&>;  // the workers' threads call it at the same time
     else
       return stage_traits::takes<const callable&, argument>;
-  }
-  byte_capacity<envelope<In>> weighing() const {
-    if (policy_.options().capacity_bytes == 0) return {0, nullptr};
-    return {policy_.options().capacity_bytes, [](const envelope<In>& e) { return e.bytes; }};
   }
   // Told by the item, which is user code, before the item is on its way and can no longer be answered for.
   void weigh(envelope<In>& e) const {
@@ -119,38 +140,87 @@ class thread_stage final : public node, public inlet<In> {
     }
   }
 
-  std::optional<held_item> next_item(worker& self);
-  void process(held_item& held, callable& f, worker& self);
-  result call(callable& f, argument item, worker& self);
-  result call_within(callable& f, argument item, const std::stop_token& stop);
-  void end_failed(held_item& held, const std::string& label, unsigned attempt, bool intact,
-                  const std::exception_ptr& cause, worker& self) noexcept;
+  [[nodiscard]] std::size_t options_workers() const noexcept { return policy_.options().workers; }
 
-  // Where the results of one item go. Unless something was put, the item's turn in an ordered stage is passed on at the
-  // end.
+  // Items that take so long are left for other workers rather than taken at once.
+  static constexpr std::int64_t share_from_ns = 500;
+
+  // What a worker works with when it has taken several items at once.
+  struct post {
+    hand<envelope<In>> items;
+    tray<result_envelope> results;                 // unordered
+    tray<std::optional<result_envelope>> ordered;  // one for each item, empty for those without
+    std::atomic<std::uint64_t> ticket = 0;         // of the first item
+  };
+  // How many items to take, and how many places in the next stage are promised; none: not now.
+  struct plan {
+    std::size_t items = 0, places = 0;
+  };
+  plan make_plan(bool must_go) noexcept;
+  // One turn, by a worker who was hired at `now`, which moves on. False if there was nothing to do.
+  bool work_once(worker& self, callable& f, crew_member& me, std::int64_t& now, bool must_go, wait_kind& why);
+  void work_at_one(envelope<In>& e, std::uint64_t ticket, std::size_t places, worker& self, callable& f,
+                   crew_member& me);
+  void work_at_many(post& at, std::uint64_t ticket, std::size_t places, worker& self, callable& f, crew_member& me,
+                    std::int64_t now);
+  void account_for(std::int64_t began, std::int64_t waited_before, std::size_t items, worker& self, crew_member& me,
+                   std::int64_t ended) noexcept;
+  void send_ordered(post& at, std::optional<result_envelope>* items, std::size_t count, std::size_t first, worker& self,
+                    crew_member& me) noexcept;
+  void send(result_envelope* items, std::size_t count, worker& self, crew_member& me) noexcept;
+
+  // Where the results of one item go.
   class outputs;
+  void process(envelope<In>& e, outputs& results, callable& f, worker& self, crew_member& me);
+  result call(callable& f, argument item, worker& self);
+  void end_failed(envelope<In>& e, const std::string& label, unsigned attempt, bool intact,
+                  const std::exception_ptr& cause, worker& self) noexcept;
 
   stage_policy policy_;
   F function_;
   inlet<out>* const next_;
-  bounded_queue<envelope<In>> queue_;
+  entrance<In> entrance_;
+  penstock::pace pace_;
+  std::unique_ptr<post[]> posts_;                    // one for each worker
   std::unique_ptr<gate_type> gate_;                  // null: unordered
   std::atomic<std::uint64_t> refused_ = 0;           // at the entrance, because the run is being stopped
   std::atomic<std::uint64_t> unweighed_failed_ = 0;  // at the entrance, because their size function threw
   std::atomic<std::uint64_t> unweighed_dead_ = 0;
   std::atomic<std::uint64_t> rest_ = 0;  // handed back after the end
-  std::atomic<std::uint64_t> rest_out_ = 0;
 };
 
 // --- below: how ---
 
+// The results of one item: into the next stage, onto a tray with those of its neighbours, or through the gate.
 template <class In, class F>
 class thread_stage<In, F>::outputs {
  public:
-  outputs(thread_stage& stage, held_item& held, worker& self) noexcept : stage_(stage), held_(held), self_(self) {}
+  // places: 1 if room is promised for one result, which is then put at once; 0: it waits for room.
+  outputs(thread_stage& stage, std::uint64_t ticket, std::size_t places, worker& self, crew_member& me) noexcept
+      : stage_(stage), ticket_(ticket), places_(places), self_(self), me_(me) {}
+  // On the tray of a batch.
+  outputs(thread_stage& stage, post& at, worker& self, crew_member& me) noexcept
+      : stage_(stage), at_(&at), self_(self), me_(me) {}
   outputs(const outputs&) = delete;
   outputs& operator=(const outputs&) = delete;
-  ~outputs() { pass_turn(); }
+  // An item that put nothing gives its turn and its place away.
+  ~outputs() {
+    if constexpr (!std::is_void_v<out>) {
+      if (stage_.gate_ && !turn_given_) give_turn(std::nullopt);
+      if (places_) stage_.next_->give_back(places_);
+    }
+  }
+  void of(const envelope<In>& e) noexcept {
+    number_ = e.number;
+    entered_ns_ = e.entered_ns;
+    turn_given_ = false;
+  }
+  // Between two items of a batch.
+  void item_done() noexcept {
+    if constexpr (!std::is_void_v<out>)
+      if (stage_.gate_ && !turn_given_) give_turn(std::nullopt);
+    turn_given_ = true;
+  }
 
   template <class R>
   void put(R&& r) {
@@ -170,17 +240,24 @@ class thread_stage<In, F>::outputs {
  private:
   template <class Value>
   auto wrap(Value&& value) {
-    out made(std::forward<Value>(value));
-    return envelope<out>{box<out>(std::move(made)), held_->number, held_->entered_ns, 0};
+    if constexpr (std::is_same_v<std::decay_t<Value>, out> && std::is_rvalue_reference_v<Value&&>) {
+      return result_envelope{box<out>(std::move(value)), number_, entered_ns_, 0};
+    } else {
+      out made(std::forward<Value>(value));
+      return result_envelope{box<out>(std::move(made)), number_, entered_ns_, 0};
+    }
   }
   template <class Value>
   void one(Value&& value) {
     auto e = wrap(std::forward<Value>(value));  // may throw: then the item has failed, and nothing was put out
     self_.passed.add();
-    if (!stage_.gate_) return push(std::move(e));
-    has_turn_ = false;
-    stage_.gate_->put(held_.ticket(), std::move(e), self_,
-                      [this](auto&& r) { this->push(std::forward<decltype(r)>(r)); });
+    self_.out.add();
+    if (stage_.gate_)
+      give_turn(std::move(e));
+    else if (at_)
+      at_->results.add(std::move(e));
+    else
+      put_now(std::move(e));
   }
   template <class Range>
   void many(Range& range) {
@@ -188,32 +265,40 @@ class thread_stage<In, F>::outputs {
     const auto write = [&] {
       for (auto it = std::ranges::begin(range); it != std::ranges::end(range); ++it) {
         if (count && stage_.policy_.control().stopping()) throw cut_short{};  // not after the last: then it is finished
-        if constexpr (stage_traits::owns_elements<Range>)
-          push(wrap(std::ranges::iter_move(it)));
-        else
-          push(wrap(*it));
+        if constexpr (stage_traits::owns_elements<Range>) {
+          auto e = wrap(std::ranges::iter_move(it));
+          self_.out.add();
+          put_now(std::move(e));
+        } else {
+          auto e = wrap(*it);
+          self_.out.add();
+          put_now(std::move(e));
+        }
         ++count;
       }
     };
     if (!stage_.gate_) {
       write();
     } else {
-      has_turn_ = false;
-      stage_.gate_->in_turn(held_.ticket(), self_, write,
-                            [this](auto&& r) { this->push(std::forward<decltype(r)>(r)); });
+      turn_given_ = true;
+      stage_.gate_->in_turn(
+          ticket_, self_, write, [this](result_envelope* items, std::size_t n) { stage_.send(items, n, self_, me_); },
+          [this] { me_.goes_on_long(); });
     }
     count ? self_.passed.add() : self_.filtered.add();
   }
-  template <class E>
-  void push(E&& e) noexcept {
-    self_.out.add();
-    stage_.next_->accept(std::forward<E>(e), self_);
+  void put_now(result_envelope&& e) noexcept {
+    if (std::exchange(places_, 0))
+      stage_.next_->accept(&e, 1);
+    else
+      stage_.next_->accept(std::move(e), self_, me_);
   }
-  void pass_turn() noexcept {
-    if constexpr (!std::is_void_v<out>)
-      if (stage_.gate_ && std::exchange(has_turn_, false))
-        stage_.gate_->put(held_.ticket(), std::nullopt, self_,
-                          [this](auto&& r) { this->push(std::forward<decltype(r)>(r)); });
+  void give_turn(std::optional<result_envelope> e) noexcept {
+    turn_given_ = true;
+    if (at_) return at_->ordered.add(std::move(e));
+    stage_.gate_->put(
+        ticket_, &e, 1, self_, [this](result_envelope* items, std::size_t n) { stage_.send(items, n, self_, me_); },
+        [this] { me_.goes_on_long(); });
   }
 
  public:
@@ -222,39 +307,262 @@ class thread_stage<In, F>::outputs {
 
  private:
   thread_stage& stage_;
-  held_item& held_;
+  post* const at_ = nullptr;
+  const std::uint64_t ticket_ = 0;
+  std::size_t places_ = 0;
   worker& self_;
-  bool has_turn_ = true;
+  crew_member& me_;
+  std::uint64_t number_ = 0;
+  std::int64_t entered_ns_ = 0;
+  bool turn_given_ = true;
 };
 
-template <class In, class F>
-auto thread_stage<In, F>::next_item(worker& self) -> std::optional<held_item> {
-  if (auto now = queue_.try_take())
-    return *std::move(now);
-  else if (now.error() == conqueue_status::closed)
-    return std::nullopt;
-  const counted_wait waiting(self, wait_kind::starved);
-  return queue_.take();
-}
+// --- turns ---
 
 template <class In, class F>
-void thread_stage<In, F>::work(worker& self) {
-  const auto run = [&](callable& f) {
-    while (auto held = next_item(self)) process(*held, f, self);
-  };
+bool thread_stage<In, F>::turn(crew_member& me) {
   if constexpr (stage_traits::is_per_worker<F>) {
-    auto f = function_.factory();
-    run(f);
+    return false;
   } else {
-    run(function_);
+    if (policy_.control().stopping() || entrance_.waiting() == 0 || !has_free_worker()) return false;
+    std::int64_t now = now_ns();
+    worker* const self = hire(now);
+    if (!self) return false;
+    wait_kind why = wait_kind::starved;
+    const bool done = work_once(*self, function_, me, now, false, why);
+    let_go(*self, why, now);
+    if (entrance_.is_closed()) policy_.control().may_have_ended(*this);
+    return done;
   }
 }
 
 template <class In, class F>
-void thread_stage<In, F>::process(held_item& held, callable& f, worker& self) {
-  envelope<In>& e = *held;
-  std::optional<outputs> results;
-  if constexpr (!std::is_void_v<out>) results.emplace(*this, held, self);
+void thread_stage<In, F>::serve(worker&, crew_member& me) {
+  if constexpr (stage_traits::is_per_worker<F>) {
+    worker* const self = hire(now_ns());
+    struct leaving {
+      thread_stage& stage;
+      worker& self;
+      ~leaving() { stage.let_go(self, wait_kind::starved, now_ns()); }
+    } const at_the_end{*this, *self};
+    auto f = function_.factory();
+    while (!policy_.control().stopping()) {
+      if (entrance_.waiting() == 0) {
+        const counted_wait waiting(*self, wait_kind::starved);
+        if (!entrance_.wait_for_items()) break;
+      }
+      wait_kind why = wait_kind::starved;
+      std::int64_t now = now_ns();
+      (void)work_once(*self, f, me, now, true, why);
+    }
+  } else {
+    (void)me;
+  }
+}
+
+template <class In, class F>
+readiness thread_stage<In, F>::ready() const noexcept {
+  if (stage_traits::is_per_worker<F> || policy_.control().stopping() || !has_free_worker()) return readiness::nothing;
+  std::size_t items = entrance_.waiting();
+  if (items == 0) return readiness::nothing;
+  if (pace_.is_long(1)) return readiness::plenty;
+  if constexpr (!std::is_void_v<out>) {
+    const std::size_t room = next_->room();
+    if (room == 0) return readiness::nothing;
+    if (room >= next_->room_in_all() / 2) return readiness::plenty;
+    items = std::min(items, room);
+  }
+  return pace_.is_long(items) ? readiness::plenty : readiness::some;
+}
+
+// must_go: take at least one item though there is no room for its result: nobody else will do this worker's work.
+template <class In, class F>
+auto thread_stage<In, F>::make_plan(bool must_go) noexcept -> plan {
+  std::size_t items = std::min(pace_.batch(), entrance_.capacity());
+  const std::size_t workers = policy_.options().workers;
+  if (items > 1 && workers > 1) {
+    // Work worth sharing is shared: as many as leave something for the others.
+    const std::size_t waiting = entrance_.waiting();
+    if (pace_.each() >= share_from_ns) items = std::clamp<std::size_t>(waiting / workers, 1, items);
+  }
+  if constexpr (std::is_void_v<out>) {
+    return {items, 0};
+  } else if constexpr (stage_traits::is_each<std::decay_t<result>>) {
+    return {1, 0};
+  } else {
+    if (gate_) return {items, 0};
+    const std::size_t places = next_->reserve(items);
+    if (places) return {places, places};
+    // A long item may as well be worked at until there is room for its result; a short one would only have to wait.
+    if (must_go || pace_.is_long(1) || next_->room() == inlet<out>::npos) return {1, 0};
+    return {};
+  }
+}
+
+template <class In, class F>
+bool thread_stage<In, F>::work_once(worker& self, callable& f, crew_member& me, std::int64_t& now, bool must_go,
+                                    wait_kind& why) {
+  const plan p = make_plan(must_go);
+  if (p.items == 0) {
+    why = wait_kind::blocked;
+    return false;
+  }
+  post& at = posts_[index_of(self)];
+  auto& items = at.items.items;
+  items.reserve(p.items);
+  const auto batch = entrance_.take(p.items, [&](envelope<In>&& e) { items.push_back(std::move(e)); });
+  if constexpr (!std::is_void_v<out>)
+    if (p.places > batch.count) next_->give_back(p.places - batch.count);
+  if (batch.count == 0) return false;
+  const std::size_t places = std::min(p.places, batch.count);
+  const std::int64_t waited = self.waited_at_work();
+  me.turn_begins(batch.count, pace_.is_long(batch.count), now);
+  if (batch.count == 1) {
+    entrance_.freed(1);
+    me.changed_something();
+    work_at_one(items.front(), batch.ticket, places, self, f, me);
+    items.clear();
+  } else {
+    work_at_many(at, batch.ticket, places, self, f, me, now);
+  }
+  const std::int64_t ended = now_ns();
+  account_for(now, waited, batch.count, self, me, ended);
+  me.turn_ends();
+  now = ended;
+  if constexpr (!std::is_void_v<out>)
+    why = entrance_.waiting() == 0 ? wait_kind::starved : next_->room() == 0 ? wait_kind::blocked : wait_kind::unmanned;
+  else
+    why = entrance_.waiting() == 0 ? wait_kind::starved : wait_kind::unmanned;
+  return true;
+}
+
+template <class In, class F>
+void thread_stage<In, F>::account_for(std::int64_t began, std::int64_t waited_before, std::size_t items, worker& self,
+                                      crew_member& me, std::int64_t ended) noexcept {
+  const std::int64_t ns = std::max<std::int64_t>(0, ended - began - (self.waited_at_work() - waited_before));
+  me.usage.worked(*this, ns);
+  // A thread that had to wait for a processor has not met a slow item.
+  const bool surprise = pace_.is_surprise(ns, items) && pace_.is_surprise(ns - me.usage.crowded_since_look(), items);
+  pace_.took(ns, items, surprise);
+  me.usage.settle(ended);
+}
+
+template <class In, class F>
+void thread_stage<In, F>::work_at_one(envelope<In>& e, std::uint64_t ticket, std::size_t places, worker& self,
+                                      callable& f, crew_member& me) {
+  outputs results(*this, ticket, places, self, me);
+  results.of(e);
+  process(e, results, f, self, me);
+}
+
+template <class In, class F>
+void thread_stage<In, F>::work_at_many(post& at, std::uint64_t ticket, std::size_t places, worker& self, callable& f,
+                                       crew_member& me, std::int64_t now) {
+  const std::size_t count = at.items.items.size();
+  at.ticket.store(ticket, std::memory_order_relaxed);
+  if constexpr (!std::is_void_v<out>) {
+    if (gate_)
+      at.ordered.open(count, now);
+    else
+      at.results.open(count, now);
+  }
+  at.items.open(now);
+  std::size_t begun = 0;
+  {
+    outputs results(*this, at, self, me);
+    for (std::size_t i = at.items.next(); i != hand<envelope<In>>::npos; i = at.items.next(), ++begun) {
+      results.of(at.items.items[i]);
+      process(at.items.items[i], results, f, self, me);
+      results.item_done();
+    }
+  }
+  entrance_.freed(at.items.close());
+  me.changed_something();
+  if constexpr (!std::is_void_v<out>) {
+    if (gate_) {
+      at.ordered.close([&](std::optional<result_envelope>* items, std::size_t n, std::size_t first) {
+        send_ordered(at, items, n, first, self, me);
+      });
+    } else {
+      const std::size_t made = at.results.size();
+      at.results.close([&](result_envelope* items, std::size_t n, std::size_t) { next_->accept(items, n); });
+      // Those whose items were taken over went with them; those of items without a result are left.
+      const std::size_t mine = places - (count - begun);
+      if (mine > made) next_->give_back(mine - made);
+      me.changed_something();
+    }
+  }
+}
+
+template <class In, class F>
+void thread_stage<In, F>::relieve(crew_member& me) {
+  if constexpr (!stage_traits::is_per_worker<F>) {
+    constexpr std::int64_t stuck = 1'000'000;
+    for (std::size_t w = 0; w < policy_.options().workers; ++w) {
+      post& at = posts_[w];
+      const std::int64_t now = now_ns();
+      if constexpr (!std::is_void_v<out>) {
+        worker for_nobody;
+        if (gate_)
+          at.ordered.send_if_older_than(stuck, now,
+                                        [&](std::optional<result_envelope>* items, std::size_t n, std::size_t first) {
+                                          send_ordered(at, items, n, first, for_nobody, me);
+                                        });
+        else
+          at.results.send_if_older_than(
+              stuck, now, [&](result_envelope* items, std::size_t n, std::size_t) { next_->accept(items, n); });
+      }
+      worker* self = nullptr;
+      std::vector<envelope<In>> taken;
+      const auto loot = at.items.relieve(stuck, now, taken, [&] { return (self = hire(now)) != nullptr; });
+      if (loot.freed) entrance_.freed(loot.freed);
+      if (!self) continue;
+      post& mine = posts_[index_of(*self)];
+      mine.items.items = std::move(taken);
+      const std::size_t count = mine.items.items.size();
+      const std::int64_t waited = self->waited_at_work();
+      me.turn_begins(count, true, now);
+      work_at_many(mine, at.ticket.load(std::memory_order_relaxed) + loot.first, gate_ ? 0 : count, *self, function_,
+                   me, now);
+      const std::int64_t ended = now_ns();
+      account_for(now, waited, count, *self, me, ended);
+      me.turn_ends();
+      let_go(*self, wait_kind::starved, ended);
+      if (entrance_.is_closed()) policy_.control().may_have_ended(*this);
+    }
+  } else {
+    (void)me;
+  }
+}
+
+template <class In, class F>
+void thread_stage<In, F>::send_ordered(post& at, std::optional<result_envelope>* items, std::size_t count,
+                                       std::size_t first, worker& self, crew_member& me) noexcept {
+  gate_->put(
+      at.ticket.load(std::memory_order_relaxed) + first, items, count, self,
+      [&](result_envelope* ready, std::size_t n) { send(ready, n, self, me); }, [&] { me.goes_on_long(); });
+}
+
+// Results for which no places are promised.
+template <class In, class F>
+void thread_stage<In, F>::send(result_envelope* items, std::size_t count, worker& self, crew_member& me) noexcept {
+  if constexpr (!std::is_void_v<out>) {
+    while (count) {
+      std::size_t n = next_->reserve(count);
+      if (n)
+        next_->accept(items, n);
+      else
+        next_->accept(std::move(items[n++]), self, me);
+      items += n;
+      count -= n;
+    }
+  }
+}
+
+// --- one item ---
+
+template <class In, class F>
+void thread_stage<In, F>::process(envelope<In>& e, outputs& results, callable& f, worker& self, crew_member& me) {
   if (policy_.control().stopping()) {
     self.returned.add();
     hand_back(std::move(e), 0, nullptr);
@@ -289,7 +597,7 @@ void thread_stage<In, F>::process(held_item& held, callable& f, worker& self) {
       } else {
         auto&& r = call_it();
         called = true;
-        results->put(std::forward<decltype(r)>(r));
+        results.put(std::forward<decltype(r)>(r));
       }
       return;
     } catch (const typename outputs::cut_short&) {
@@ -307,6 +615,7 @@ void thread_stage<In, F>::process(held_item& held, callable& f, worker& self) {
     bool again = false;
     if (intact && !called) {
       try {
+        if (attempt < policy_.options().retry.attempts) me.goes_on_long();
         again = policy_.try_again(attempt, cause, self);
       } catch (...) {
         cause = std::current_exception();  // retry_if threw
@@ -314,16 +623,14 @@ void thread_stage<In, F>::process(held_item& held, callable& f, worker& self) {
     }
     if (!again) {
       if constexpr (!consumes) label = text_of(e);
-      return end_failed(held, label, attempt, intact, cause, self);
+      return end_failed(e, label, attempt, intact, cause, self);
     }
   }
 }
 
 template <class In, class F>
-void thread_stage<In, F>::end_failed(held_item& held, const std::string& label, unsigned attempt, bool intact,
+void thread_stage<In, F>::end_failed(envelope<In>& e, const std::string& label, unsigned attempt, bool intact,
                                      const std::exception_ptr& cause, worker& self) noexcept {
-  envelope<In>& e = *held;
-  held.fail(cause);
   auto place = place_of(e, label, attempt);
   if (intact && policy_.control().stopping()) {
     // Most likely it gave up because it was asked to; in any case nothing is lost.
@@ -351,39 +658,41 @@ auto thread_stage<In, F>::call(callable& f, argument item, worker& self) -> resu
       if (start) self.timed(now_ns() - start);
     }
   } const timing{self};
-  if (policy_.options().timeout.count() == 0)
-    return call_within(f, std::forward<argument>(item), policy_.control().stop_token());
-  if constexpr (stage_traits::takes_stop<callable&, argument>) {
+  if constexpr (!stage_traits::takes_stop<callable&, argument>) {
+    return std::invoke(f, std::forward<argument>(item));
+  } else {
+    if (policy_.options().timeout.count() == 0)
+      return std::invoke(f, std::forward<argument>(item), policy_.control().stop_token());
     std::stop_source give_up;
     const std::stop_callback stopped(policy_.control().stop_token(), [&] { give_up.request_stop(); });
     const auto watched = policy_.control().deadlines().arm(wait_limit(policy_.options().timeout).deadline(), give_up);
     try {
-      return call_within(f, std::forward<argument>(item), give_up.get_token());
+      return std::invoke(f, std::forward<argument>(item), give_up.get_token());
     } catch (...) {
       if (!give_up.stop_requested() || policy_.control().stopping()) throw;
       throw timed_out("gave up after its timeout of " + duration_text(policy_.options().timeout));
     }
-  } else {
-    std::terminate();  // check() has refused a timeout for a function that cannot be told
   }
 }
 
-template <class In, class F>
-auto thread_stage<In, F>::call_within(callable& f, argument item, const std::stop_token& stop) -> result {
-  if constexpr (stage_traits::takes_stop<callable&, argument>)
-    return std::invoke(f, std::forward<argument>(item), stop);
-  else
-    return std::invoke(f, std::forward<argument>(item));
-}
+// --- the entrance ---
 
 template <class In, class F>
 conqueue_status thread_stage<In, F>::offer(envelope<In>& item, const wait_limit* limit) {
   weigh(item);
-  return limit ? queue_.push(std::move(item), *limit) : queue_.try_push(std::move(item));
+  return entrance_.put(item, limit);
 }
 
 template <class In, class F>
-bool thread_stage<In, F>::accept(envelope<In>&& item, worker& from) noexcept {
+void thread_stage<In, F>::accept(envelope<In>* items, std::size_t count) noexcept {
+  for (std::size_t done = entrance_.put(items, count); done < count; ++done) {
+    ++refused_;
+    hand_back(std::move(items[done]), 0, nullptr);
+  }
+}
+
+template <class In, class F>
+bool thread_stage<In, F>::accept(envelope<In>&& item, worker& from, crew_member& me) noexcept {
   try {
     weigh(item);
   } catch (...) {
@@ -398,33 +707,33 @@ bool thread_stage<In, F>::accept(envelope<In>&& item, worker& from) noexcept {
     }
     return !policy_.control().stopping();
   }
-  conqueue_status status = queue_.try_push(std::move(item));
+  conqueue_status status = entrance_.put(item, nullptr);
   if (status == conqueue_status::full) {
+    me.goes_on_long();
     const counted_wait waiting(from, wait_kind::blocked);
-    status =
-        queue_.push(std::move(item), wait_limit{});  // NOLINT(bugprone-use-after-move): what is refused is unchanged
+    const wait_limit for_ever;
+    status = entrance_.put(item, &for_ever);
   }
-  if (status == conqueue_status::success) return true;
+  if (status == conqueue_status::success) {
+    me.changed_something();
+    return true;
+  }
   ++refused_;
-  hand_back(std::move(item), 0, nullptr);  // NOLINT(bugprone-use-after-move): the same
+  hand_back(std::move(item), 0, nullptr);
   return false;
 }
 
 template <class In, class F>
 void thread_stage<In, F>::hand_back_rest() noexcept {
-  for (envelope<In>& e : queue_.cancel()) {
+  entrance_.close();
+  for (envelope<In>& e : entrance_.hand_over()) {
     ++rest_;
     hand_back(std::move(e), 0, nullptr);
   }
   if constexpr (!std::is_void_v<out>) {
     // Finished results that were waiting for their turn: they belong to the next stage, whose input is closed and
     // counts them.
-    worker nobody;
-    if (gate_)
-      gate_->leftovers([&](envelope<out>&& e) {
-        ++rest_out_;
-        next_->accept(std::move(e), nobody);
-      });
+    if (gate_) gate_->leftovers([&](result_envelope&& e) { next_->accept(&e, 1); });
   }
 }
 

@@ -1,7 +1,7 @@
 // worker: what one worker of a stage has done so far. It writes, snapshots read.
 //
 // THREADS  Counters have one writer, the worker itself, and are relaxed: readers want numbers that are nearly now, not
-//          an order. After the worker's thread is joined they are exact.
+//          an order. Whoever is hired next has what the one before him wrote. After the run they are exact.
 // COST     A counter is one load and one store. The clock is read when a worker has to wait, not per item; the function
 //          is timed for each item only where it is slow enough for that not to matter.
 #pragma once
@@ -11,13 +11,13 @@
 #include <cstddef>
 #include <cstdint>
 
+#include <penstock/base/system.hpp>
 #include <penstock/pipeline/histogram.hpp>
 
 namespace penstock {
 
 [[nodiscard]] inline std::int64_t now_ns() noexcept {
-  return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch())
-      .count();
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(system::clock::now().time_since_epoch()).count();
 }
 
 class counter {
@@ -31,8 +31,9 @@ class counter {
   std::atomic<std::uint64_t> value_ = 0;
 };
 
-// What a worker may be waiting for.
-enum class wait_kind : std::uint8_t { starved, blocked, paused };
+// What a worker may be waiting for: an item, room for its result, its next attempt, a thread (there is work, and room, and
+// every thread that could do it is busy or has to wait for a processor).
+enum class wait_kind : std::uint8_t { starved, blocked, paused, unmanned };
 
 class alignas(64) worker {
  public:
@@ -40,18 +41,26 @@ class alignas(64) worker {
   histogram service;
   histogram latency;
 
-  void begin() noexcept { began_.store(now_ns(), std::memory_order_relaxed); }
-  void end() noexcept;  // on the worker's own thread: its processor time is read here
+  // A worker begins and ends with its run, not with a thread, and waits until it is first needed.
+  void begin(std::int64_t now) noexcept {
+    began_.store(now, std::memory_order_relaxed);
+    wait_begins(wait_kind::starved, now);
+  }
+  void end(std::int64_t now) noexcept {
+    if (ended_.load(std::memory_order_relaxed)) return;
+    if (waiting_since_.load(std::memory_order_relaxed)) wait_ends(now);
+    ended_.store(now, std::memory_order_relaxed);
+  }
 
   // Brackets a wait. They do not nest.
-  void wait_begins(wait_kind kind) noexcept {
+  void wait_begins(wait_kind kind, std::int64_t now) noexcept {
     kind_.store(kind, std::memory_order_relaxed);
-    waiting_since_.store(now_ns(), std::memory_order_relaxed);
+    waiting_since_.store(now, std::memory_order_relaxed);
   }
-  void wait_ends() noexcept {
+  void wait_ends(std::int64_t now) noexcept {
     const std::int64_t since = waiting_since_.load(std::memory_order_relaxed);
     waited_[static_cast<std::size_t>(kind_.load(std::memory_order_relaxed))].add(
-        static_cast<std::uint64_t>(now_ns() - since));
+        static_cast<std::uint64_t>(now > since ? now - since : 0));
     waiting_since_.store(0, std::memory_order_relaxed);
   }
 
@@ -67,8 +76,14 @@ class alignas(64) worker {
     untimed_ = ns < 2000 ? 30 : 0;
   }
 
+  // Time inside turns that was not work: waits for room and pauses before retries.
+  [[nodiscard]] std::int64_t waited_at_work() const noexcept {
+    return static_cast<std::int64_t>(waited_[static_cast<std::size_t>(wait_kind::blocked)].get() +
+                                     waited_[static_cast<std::size_t>(wait_kind::paused)].get());
+  }
+
   struct times {
-    std::uint64_t life = 0, starved = 0, blocked = 0, paused = 0, processor = 0, crowded = 0;  // ns
+    std::uint64_t life = 0, starved = 0, blocked = 0, paused = 0, unmanned = 0;  // ns
   };
   [[nodiscard]] times spent(std::int64_t now) const noexcept;
 
@@ -77,17 +92,15 @@ class alignas(64) worker {
   std::atomic<std::int64_t> ended_ = 0;
   std::atomic<std::int64_t> waiting_since_ = 0;  // 0: at work
   std::atomic<wait_kind> kind_ = wait_kind::starved;
-  counter waited_[3];
-  counter processor_;
-  counter crowded_;            // ready to run, and no processor free
+  counter waited_[4];
   std::uint32_t untimed_ = 0;  // calls until the next timed one; the worker's own
 };
 
 // A wait that is counted, for the length of a scope.
 class counted_wait {
  public:
-  counted_wait(worker& w, wait_kind kind) noexcept : worker_(w) { worker_.wait_begins(kind); }
-  ~counted_wait() { worker_.wait_ends(); }
+  counted_wait(worker& w, wait_kind kind) noexcept : worker_(w) { worker_.wait_begins(kind, now_ns()); }
+  ~counted_wait() { worker_.wait_ends(now_ns()); }
   counted_wait(const counted_wait&) = delete;
   counted_wait& operator=(const counted_wait&) = delete;
 

@@ -8,6 +8,7 @@
 #include <penstock/simulation/fiber.hpp>
 
 #ifdef PENSTOCK_FIBER_ASAN
+#include <sanitizer/asan_interface.h>
 #include <sanitizer/common_interface_defs.h>
 #include <sanitizer/lsan_interface.h>
 #endif
@@ -59,7 +60,8 @@ fiber::~fiber() {
 
 void fiber::start(function f, void* argument) {
   if (!stack_) {
-    void* mapped = ::mmap(nullptr, mapped_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
+    void* mapped =
+        ::mmap(nullptr, mapped_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
     if (mapped == MAP_FAILED) throw std::bad_alloc();
     stack_ = static_cast<char*>(mapped);
     ::mprotect(stack_, guard_bytes, PROT_NONE);
@@ -68,6 +70,8 @@ void fiber::start(function f, void* argument) {
   argument_ = argument;
   exceptions_ = {};
 #ifdef PENSTOCK_FIBER_ASAN
+  // The frames in which the last function on this stack ended have never returned.
+  __asan_unpoison_memory_region(stack_ + guard_bytes, stack_bytes);
   fake_stack_ = nullptr;
   bottom_ = stack_ + guard_bytes;
   size_ = stack_bytes;

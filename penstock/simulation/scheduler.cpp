@@ -326,7 +326,8 @@ void scheduler::forget(const void* value) {
     thread_state& t = *all_[i];
     for (unsigned k = 0; k < t.store_count; ++k) {
       if (t.store_at(k).value != value) continue;
-      if (&t != current_) fail("an atomic was destroyed while a store of " + name_of(t) + " to it was still on its way");
+      if (&t != current_)
+        fail("an atomic was destroyed while a store of " + name_of(t) + " to it was still on its way");
       drain();
       return;
     }
@@ -617,6 +618,7 @@ void scheduler::abandon() {
 }
 
 void scheduler::fail(std::string reason) {
+  current_->finished = false;  // not even if it was ending: it is in the middle of this
   failure_ = name_of(*current_) + ": " + std::move(reason);
   fiber::change(current_->stack, root_);
   std::abort();
@@ -627,7 +629,9 @@ void scheduler::fail(std::string reason) {
 void scheduler::watched_access(const void* where, bool write, const char* what) {
   thread_state& self = *current_;
   if (self.number >= vector_clock::width) return;
+  in_watched_ = true;
   watched_state& state = watched_[where];
+  in_watched_ = false;
   const vector_clock& known = self.known;
   if (known.ticks[state.writer] < state.written)
     fail("a watched value is " + std::string(what) + " and not ordered after its change by " +
@@ -642,41 +646,80 @@ void scheduler::watched_access(const void* where, bool write, const char* what) 
   state = {{}, self.number, known.ticks[self.number]};
 }
 
+// The heap hands memory from one thread to another in an order of its own: what was there is no concern of the next.
+void scheduler::memory_freed(const void* where, std::size_t size) noexcept {
+  if (in_watched_ || watched_.empty()) return;
+  in_watched_ = true;
+  const auto from = watched_.lower_bound(where);
+  watched_.erase(from, watched_.lower_bound(static_cast<const std::byte*>(where) + size));
+  in_watched_ = false;
+}
+
 // --- what is told ----------------------------------------------------------------------------------------------------------
 
 namespace {
 const char* text(operation op) {
   switch (op) {
-    case operation::load: return "load";
-    case operation::store: return "store";
-    case operation::exchange: return "exchange";
-    case operation::compare_exchange: return "compare_exchange";
-    case operation::fetch_add: return "fetch_add";
-    case operation::fetch_sub: return "fetch_sub";
-    case operation::fetch_and: return "fetch_and";
-    case operation::fetch_or: return "fetch_or";
-    case operation::fetch_xor: return "fetch_xor";
-    case operation::lock: return "lock";
-    case operation::unlock: return "unlock";
-    case operation::wait: return "wait";
-    case operation::notify_one: return "notify_one";
-    case operation::notify_all: return "notify_all";
-    case operation::futex_wait: return "futex_wait";
-    case operation::futex_wake: return "futex_wake";
-    case operation::light_fence: return "light_fence";
-    case operation::heavy_fence: return "heavy_fence";
-    case operation::pause: return "pause";
-    case operation::yield: return "yield";
-    case operation::start: return "start";
-    case operation::join: return "join";
-    case operation::end: return "end";
-    case operation::look: return "look";
-    case operation::register_callback: return "register_callback";
-    case operation::run_callback: return "run_callback";
-    case operation::remove_callback: return "remove_callback";
-    case operation::time_out: return "time_out";
-    case operation::spurious_wake: return "spurious_wake";
-    case operation::mark: return "mark";
+    case operation::load:
+      return "load";
+    case operation::store:
+      return "store";
+    case operation::exchange:
+      return "exchange";
+    case operation::compare_exchange:
+      return "compare_exchange";
+    case operation::fetch_add:
+      return "fetch_add";
+    case operation::fetch_sub:
+      return "fetch_sub";
+    case operation::fetch_and:
+      return "fetch_and";
+    case operation::fetch_or:
+      return "fetch_or";
+    case operation::fetch_xor:
+      return "fetch_xor";
+    case operation::lock:
+      return "lock";
+    case operation::unlock:
+      return "unlock";
+    case operation::wait:
+      return "wait";
+    case operation::notify_one:
+      return "notify_one";
+    case operation::notify_all:
+      return "notify_all";
+    case operation::futex_wait:
+      return "futex_wait";
+    case operation::futex_wake:
+      return "futex_wake";
+    case operation::light_fence:
+      return "light_fence";
+    case operation::heavy_fence:
+      return "heavy_fence";
+    case operation::pause:
+      return "pause";
+    case operation::yield:
+      return "yield";
+    case operation::start:
+      return "start";
+    case operation::join:
+      return "join";
+    case operation::end:
+      return "end";
+    case operation::look:
+      return "look";
+    case operation::register_callback:
+      return "register_callback";
+    case operation::run_callback:
+      return "run_callback";
+    case operation::remove_callback:
+      return "remove_callback";
+    case operation::time_out:
+      return "time_out";
+    case operation::spurious_wake:
+      return "spurious_wake";
+    case operation::mark:
+      return "mark";
   }
   return "?";
 }

@@ -16,6 +16,7 @@
 #include <chrono>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -116,6 +117,7 @@ class scheduler {
   [[nodiscard]] const options& given() const noexcept { return options_; }
 
   void watched_access(const void* where, bool write, const char* what);
+  void memory_freed(const void* where, std::size_t size) noexcept;
 
  private:
   struct pending_store {
@@ -211,7 +213,7 @@ class scheduler {
   // before he sleeps would ever come to sleep while somebody stands in the middle of something.
   threads stalled_ = 0;
   unsigned stalled_rests_ = 0;
-  threads timed_ = 0;   // wait with a deadline
+  threads timed_ = 0;  // wait with a deadline
   threads blocked_ = 0;
   threads may_wake_ = 0;  // wait in a way that may end for no reason
   threads hooks_ = 0;     // of at_step, not started
@@ -230,7 +232,8 @@ class scheduler {
   bool tracing_ = false;
   std::vector<trace_entry> trace_;
   std::unordered_map<const void*, std::string> names_;
-  std::unordered_map<const void*, watched_state> watched_;
+  std::map<const void*, watched_state> watched_;
+  bool in_watched_ = false;
   std::optional<std::string> failure_;
 };
 

@@ -1,9 +1,21 @@
 #include <csignal>
 #include <cstdio>
+#include <cstdlib>
+#include <new>
 #include <sstream>
+
+#include <malloc.h>
 
 #include <penstock/simulation/scheduler.hpp>
 #include <penstock/simulation/simulation.hpp>
+
+#if defined(__SANITIZE_ADDRESS__)
+#define PENSTOCK_SANITIZED
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define PENSTOCK_SANITIZED
+#endif
+#endif
 
 namespace penstock::simulation {
 namespace {
@@ -31,8 +43,8 @@ std::pair<options, path> from_text(const std::string& text) {
   options o;
   path decisions;
   char slash = 0, timeouts = 0, spurious = 0;
-  if (!(in >> o.preemptions >> slash >> o.delayed_stores >> slash >> timeouts >> spurious >> slash >> o.patience >> slash >>
-        o.steps >> slash >> o.processors))
+  if (!(in >> o.preemptions >> slash >> o.delayed_stores >> slash >> timeouts >> spurious >> slash >> o.patience >>
+        slash >> o.steps >> slash >> o.processors))
     throw std::invalid_argument("penstock: these are not the choices of a simulation: " + text);
   o.early_timeouts = timeouts == 't';
   o.spurious_wakes = spurious == 's';
@@ -200,9 +212,28 @@ manual_clock::~manual_clock() {
 void manual_clock::advance(system::clock::duration by) { running->advance(by); }
 
 namespace detail {
+void made(const void* where) {
+#ifdef PENSTOCK_SANITIZED
+  // The heap is the sanitizer's here, and may have given this memory to another thread in the meantime.
+  if (running) running->memory_freed(where, 1);
+#endif
+  used(where, true, "made");
+}
 void used(const void* where, bool write, const char* what) {
   if (running) running->watched_access(where, write, what);
 }
 }  // namespace detail
 
 }  // namespace penstock::simulation
+
+// So that the scheduler hears of memory that changes hands through the heap. Weak: a program may have its own. Not with
+// sanitizers, which have theirs.
+#ifndef PENSTOCK_SANITIZED
+[[gnu::weak]] void operator delete(void* memory) noexcept {
+  if (penstock::system::detail::running && memory)
+    penstock::system::detail::running->memory_freed(memory, ::malloc_usable_size(memory));
+  std::free(memory);
+}
+[[gnu::weak]] void operator delete(void* memory, std::size_t) noexcept { ::operator delete(memory); }
+[[gnu::weak]] void operator delete(void* memory, std::align_val_t) noexcept { ::operator delete(memory); }
+#endif

@@ -49,12 +49,12 @@ struct options {
   // that is ever found (Musuvathi & Qadeer, 2007). Random runs know no bounds.
   unsigned preemptions = 2;
   unsigned delayed_stores = 1;
-  bool early_timeouts = true;           // a deadline may pass at any moment, not only when nobody can run
-  bool spurious_wakes = false;          // futex_wait and condition::wait may end for no reason
-  unsigned patience = 4;                // after a preemption, yields and pauses that do not bring that thread back
-  std::uint64_t steps = 20'000;         // of one run; more are a livelock
-  std::uint64_t runs = 0;               // explore() gives up after so many; 0: never
-  unsigned processors = 2;              // what system::processors() says
+  bool early_timeouts = true;    // a deadline may pass at any moment, not only when nobody can run
+  bool spurious_wakes = false;   // futex_wait and condition::wait may end for no reason
+  unsigned patience = 4;         // after a preemption, yields and pauses that do not bring that thread back
+  std::uint64_t steps = 20'000;  // of one run; more are a livelock
+  std::uint64_t runs = 0;        // explore() gives up after so many; 0: never
+  unsigned processors = 2;       // what system::processors() says
 };
 
 class counterexample : public std::runtime_error {
@@ -87,8 +87,8 @@ void replay(const std::string& choices, const body& run);
 
 // The same, but returned: for tests that expect a failure.
 [[nodiscard]] std::optional<counterexample> search(const options& within, const body& run);
-[[nodiscard]] std::optional<counterexample> search_random(std::uint64_t first_seed, std::uint64_t count, const body& run,
-                                                          const options& with = {});
+[[nodiscard]] std::optional<counterexample> search_random(std::uint64_t first_seed, std::uint64_t count,
+                                                          const body& run, const options& with = {});
 
 // --- in a body -----------------------------------------------------------------------------------------------------------
 
@@ -114,20 +114,22 @@ class manual_clock {
 };
 
 namespace detail {
+void made(const void* where);
 void used(const void* where, bool write, const char* what);
 }  // namespace detail
 
 // watched<T>: a value that two threads must not use unordered. Fails the run if a use of it is not ordered, by the memory
 // orders and locks as written, after the last write (or, for a write, after the last reads), however the values came
 // out. As the item of a queue it proves the release and acquire around the items. A new object in the place of an old
-// one counts as a write, so a slot that is used again must be handed back in order, too.
+// one counts as a write, so a slot that is used again must be handed back in order, too (new memory from the heap is
+// new; under sanitizers, whose heap cannot be watched, all places are).
 template <class T>
 class watched {
  public:
-  watched() : value_() { detail::used(this, true, "made"); }
-  watched(T value) : value_(std::move(value)) { detail::used(this, true, "made"); }
-  watched(const watched& other) : value_(other.get()) { detail::used(this, true, "made"); }
-  watched(watched&& other) noexcept : value_(std::move(other.change())) { detail::used(this, true, "made"); }
+  watched() : value_() { detail::made(this); }
+  watched(T value) : value_(std::move(value)) { detail::made(this); }
+  watched(const watched& other) : value_(other.get()) { detail::made(this); }
+  watched(watched&& other) noexcept : value_(std::move(other.change())) { detail::made(this); }
   watched& operator=(const watched& other) {
     if (this != &other) change() = other.get();
     return *this;
@@ -174,16 +176,17 @@ class call_counter {
 
  private:
   when when_;
-  std::shared_ptr<std::uint64_t> calls_ = std::make_shared<std::uint64_t>(0);  // no atomic: it is no step of the program
+  std::shared_ptr<std::uint64_t> calls_ =
+      std::make_shared<std::uint64_t>(0);  // no atomic: it is no step of the program
 };
 }  // namespace detail
 
 // Throws injected_fault in place of the call.
 template <class Function>
 [[nodiscard]] auto failing(Function function, when w = {}) {
-  return [function = std::move(function), due = detail::call_counter(w)]<class... Args>(Args&&... args) mutable
-    -> std::invoke_result_t<Function&, Args...>
-    requires std::invocable<Function&, Args...>
+  return [ function = std::move(function), due = detail::call_counter(w) ]<class... Args>(
+             Args && ... args) mutable -> std::invoke_result_t<Function&, Args...>
+           requires std::invocable<Function&, Args...>
   {
     if (due.due()) throw injected_fault("an injected fault");
     return std::invoke(function, std::forward<Args>(args)...);
@@ -192,9 +195,9 @@ template <class Function>
 // Sleeps before the call, in simulated time.
 template <class Function>
 [[nodiscard]] auto delayed(Function function, std::chrono::nanoseconds by, when w = {.times = ~std::uint64_t{0}}) {
-  return [function = std::move(function), by, due = detail::call_counter(w)]<class... Args>(Args&&... args) mutable
-    -> std::invoke_result_t<Function&, Args...>
-    requires std::invocable<Function&, Args...>
+  return [ function = std::move(function), by, due = detail::call_counter(w) ]<class... Args>(
+             Args && ... args) mutable -> std::invoke_result_t<Function&, Args...>
+           requires std::invocable<Function&, Args...>
   {
     if (due.due()) sleep_for(by, {});
     return std::invoke(function, std::forward<Args>(args)...);

@@ -56,8 +56,7 @@ void begin_exchange(const void* value, operation op) noexcept {
   s.see(value);
 }
 
-void end_exchange(location& where, const void* value, std::size_t size, bool wrote,
-                  std::memory_order order) noexcept {
+void end_exchange(location& where, const void* value, std::size_t size, bool wrote, std::memory_order order) noexcept {
   scheduler& s = *running;
   if (acquires(order)) s.acquire(where);
   if (wrote) {
@@ -199,8 +198,6 @@ unsigned thread::start_fiber(void (*function)(void*), void* argument) {
   if (!running) detail::nobody_to_wait_for("a thread");
   return running->start_thread(function, argument);
 }
-void thread::join() noexcept {
-  running->join_thread(std::exchange(number_, nobody));
-}
+void thread::join() noexcept { running->join_thread(std::exchange(number_, nobody)); }
 
 }  // namespace penstock::system

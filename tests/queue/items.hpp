@@ -3,11 +3,13 @@
 #pragma once
 
 #include <array>
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <stdexcept>
 #include <string>
+#include <thread>
 #include <utility>
 
 namespace penstock::testing {
@@ -20,6 +22,30 @@ struct large {
   std::array<number, 512> all;  // one page: copying it takes time in which another thread may look
 };
 struct alignas(128) aligned {
+  number value;
+};
+
+// Moves that take their time, so that other threads meet a queue whose places are being filled and vacated: otherwise a
+// matter of nanoseconds, in which no test ever looks.
+struct dawdling {
+  static void dawdle() noexcept {
+    static thread_local std::uint32_t state = 1;
+    state = state * 1664525u + 1013904223u;
+    const std::uint32_t choice = state >> 24;
+    if (choice < 64) {
+      std::this_thread::yield();
+    } else if (choice < 128) {
+      for (std::atomic<std::uint32_t> spin = choice; spin > 0; --spin) {
+      }
+    }
+  }
+  explicit dawdling(number n) : value(n) {}
+  dawdling(dawdling&& other) noexcept : value(~number{0}) {
+    const number n = std::exchange(other.value, ~number{0});
+    dawdle();
+    value = n;
+  }
+  dawdling& operator=(dawdling&&) = default;
   number value;
 };
 
@@ -86,6 +112,7 @@ inline number number_of(const large& item) {
 inline number number_of(const aligned& item) {
   return reinterpret_cast<std::uintptr_t>(&item) % alignof(aligned) == 0 ? item.value : broken;
 }
+inline number number_of(const dawdling& item) { return item.value; }
 inline number number_of(const copies_throw& item) { return item.value; }
 inline number number_of(const moves_throw& item) { return item.value; }
 

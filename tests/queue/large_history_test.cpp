@@ -125,10 +125,12 @@ TYPED_TEST(any_queue_under_load, keeps_the_rules_when_it_is_cancelled) {
   for (const std::size_t capacity : {1u, 3u, 16u, 1024u})
     runs_without_problems<queue_of<TypeParam, number>>(capacity, true);
 }
-TYPED_TEST(any_queue_under_load, keeps_the_rules_with_items_that_only_move_and_with_large_ones) {
+TYPED_TEST(any_queue_under_load, keeps_the_rules_whatever_the_items_are) {
   runs_without_problems<queue_of<TypeParam, boxed>>(5, true);
   runs_without_problems<queue_of<TypeParam, text>>(33, false);
   runs_without_problems<queue_of<TypeParam, large>>(4, true);
+  runs_without_problems<queue_of<TypeParam, dawdling>>(2, false);
+  runs_without_problems<queue_of<TypeParam, dawdling>>(6, true);
 }
 
 }  // namespace

@@ -23,9 +23,9 @@ namespace {
 using namespace std::chrono_literals;
 
 #ifdef __SANITIZE_THREAD__
-constexpr int rounds = 2000;
+constexpr int rounds = 1000;
 #else
-constexpr int rounds = 15000;
+constexpr int rounds = 4000;
 #endif
 
 template <class Queue>
@@ -156,6 +156,11 @@ TYPED_TEST(any_queue_recorded, is_linearizable_with_three_threads) {
 }
 TYPED_TEST(any_queue_recorded, is_linearizable_with_four_threads) {
   every_history_is_linearizable<queue_of<TypeParam, boxed>>(4);
+}
+
+TYPED_TEST(any_queue_recorded, is_linearizable_while_items_are_on_the_move) {
+  every_history_is_linearizable<queue_of<TypeParam, dawdling>>(3);
+  every_history_is_linearizable<queue_of<TypeParam, dawdling>>(4);
 }
 
 }  // namespace

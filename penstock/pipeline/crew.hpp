@@ -1,0 +1,120 @@
+// crew: the threads of a run, and which stage each of them works at.
+//
+// A stage has workers: so many calls of its function may be under way at the same time. A thread of the crew takes a
+// turn at whatever stage has work, a free worker and room for the results, the most downstream first; so it carries what
+// it has made downstream itself, while it is in the processor's cache, and two processors are kept busy by three stages
+// of one worker each, which a thread per worker cannot do (.67 of what is possible: three threads on two processors idle
+// in turn). There are as many threads as workers, so stages that block still have all the concurrency they asked for.
+//
+// A stage whose function is made per worker is manned by threads of its own: its state may belong to its thread.
+//
+// WHO LOOKS   A thread is on duty while it looks for work or works at something short; it will look again at once. Work
+//             that lies ready is safe as long as anybody is on duty. Who starts on something long, or on a single item
+//             (of which nobody knows for sure), goes off duty first, and the last one to do so looks around once more and
+//             calls a sleeper if there is work. So a burst of dear items wakes one thread per item, each woken by the one
+//             before, and cheap ones are done without any wake.
+// SENTINEL    Batches of short items may turn out long after all. While one is under way and others sleep, one of the
+//             sleepers looks up every millisecond: if a batch has been stuck for that long, the rest of it is taken over
+//             and its results are sent on; if there is work and a processor is free, it joins in. Nobody looks up while
+//             nothing is under way: an idle crew costs nothing.
+// FENCES      Crew members store what they did and look later on the same thread. Only those who are not of the crew (a
+//             push into an open pipeline, a stage with its own threads) need the full fence in notice().
+// THREADS     notice() and end() from anywhere; the rest from members.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include <penstock/base/mutex.hpp>
+#include <penstock/base/system.hpp>
+#include <penstock/pipeline/thread_usage.hpp>
+
+namespace penstock {
+
+class node;
+class crew;
+enum class readiness : std::uint8_t;
+
+// One thread of a run.
+class crew_member {
+ public:
+  // shared: it serves the whole crew; false for a stage's own thread, which looks for nothing else.
+  explicit crew_member(crew& c, bool shared) noexcept : crew_(c), shared_(shared) {}
+  crew_member(const crew_member&) = delete;
+  crew_member& operator=(const crew_member&) = delete;
+
+  // Around one turn at a stage. items: taken in it; is_long: it will, or may, take so long that others should know.
+  void turn_begins(std::size_t items, bool is_long, std::int64_t now) noexcept;
+  void turn_ends() noexcept;
+  // In a turn: from here on it may take long (a wait for room, a pause before a retry).
+  void goes_on_long() noexcept;
+  // Something was put in or freed that other stages may be waiting for; for those who will not look themselves.
+  void changed_something() noexcept;
+
+  thread_usage usage;
+
+ private:
+  friend class crew;
+  enum class duty : std::uint8_t { on, off };
+  void leave_duty() noexcept;
+
+  crew& crew_;
+  const bool shared_;
+  system::atomic<std::int64_t> batch_since_ = 0;  // ns; 0: no batch of several items under way
+  system::atomic<duty> duty_ = duty::on;          // a sentinel may set it to off
+
+  system::atomic<std::uint32_t> called_ = 0;  // what it sleeps on; written under the crew's mutex
+  bool relieves_ = false;                     // its own
+};
+
+class crew {
+ public:
+  // nodes: the source first; they outlive the crew's threads.
+  explicit crew(const std::vector<std::unique_ptr<node>>& nodes) noexcept : nodes_(nodes) {}
+  crew(const crew&) = delete;
+  crew& operator=(const crew&) = delete;
+
+  // Before the threads start: how many there will be.
+  void expect(std::size_t members) noexcept {
+    size_ = members;
+    on_duty_ = members;
+  }
+  // A thread's whole life in the crew: turns until the end.
+  void serve(crew_member& me);
+  // Work was made ready by somebody who will not look for it.
+  void notice() noexcept;
+  // No more work will come: everyone goes home.
+  void end() noexcept;
+
+ private:
+  friend class crew_member;
+
+  bool take_a_turn(crew_member& me);
+  void lie_down(crew_member& me) noexcept PENSTOCK_REQUIRES(mutex_);
+  void get_up(crew_member& me) noexcept PENSTOCK_REQUIRES(mutex_);
+  // Sleeps until called, or until there is something to do for a sentinel.
+  void sleep(crew_member& me);
+  [[nodiscard]] readiness what_is_ready() const noexcept;
+  // Takes members off duty whose batch has been under way for too long. True if there is one.
+  bool relieve_from_duty_the_stuck() noexcept PENSTOCK_REQUIRES(mutex_);
+  void call_one(bool as_sentinel) noexcept;
+
+  // What crew_member::called_ may say; 0: nothing.
+  static constexpr std::uint32_t called_to_work = 1, called_to_look_out = 2, called_home = 3;
+
+  const std::vector<std::unique_ptr<node>>& nodes_;
+  std::size_t size_ = 0;  // constant after expect()
+
+  alignas(64) system::atomic<std::size_t> on_duty_ = 0;
+  system::atomic<std::size_t> asleep_ = 0;  // the length of sleepers_
+  system::atomic<bool> sentinel_ = false;
+  system::atomic<bool> over_ = false;
+
+  mutable mutex mutex_;                                             // guards what follows
+  std::vector<crew_member*> sleepers_ PENSTOCK_GUARDED_BY(mutex_);  // the last to come is the first to be called
+  std::vector<crew_member*> members_ PENSTOCK_GUARDED_BY(mutex_);
+};
+
+}  // namespace penstock

@@ -1,0 +1,209 @@
+// entrance<T>: where items wait before a stage: a ring, and the places that are still free.
+//
+// A place is promised first (reserve) and filled later (put), so that a worker that takes several items at once knows
+// that the results of all of them will find room, and what waits in workers' hands counts against the capacity until it
+// is begun: freed() is said when an item's work begins, not when it leaves the ring. So before a stage wait at most
+// `capacity` items, wherever they are.
+//
+// A limit in bytes is a second promise, of the size of each item, that only putting them one by one can keep: reserve()
+// promises nothing then.
+//
+// THREADS  Every member at the same time, hand_over() excepted.
+// ENDING   close(): puts are refused, the items stay with their owner; what waits can still be taken; everyone who waits
+//          here is woken.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <stop_token>
+#include <utility>
+
+#include <penstock/base/budget.hpp>
+#include <penstock/base/system.hpp>
+#include <penstock/base/wait_limit.hpp>
+#include <penstock/pipeline/item.hpp>
+#include <penstock/queue/slot_ring.hpp>
+#include <penstock/queue/status.hpp>
+#include <penstock/queue/wait_side.hpp>
+
+namespace penstock {
+
+template <class T>
+class entrance {
+ public:
+  // capacity_bytes: 0: no limit in bytes.
+  entrance(std::size_t capacity, std::size_t capacity_bytes)
+      : ring_(capacity), room_(static_cast<std::int64_t>(capacity)) {
+    if (capacity_bytes) bytes_.emplace(capacity_bytes);
+  }
+
+  // --- putting in ---
+  // Promises up to `most` places without waiting; returns how many.
+  [[nodiscard]] std::size_t reserve(std::size_t most) noexcept { return bytes_ ? 0 : take_room(most); }
+  void give_back(std::size_t places) noexcept { freed(places); }
+  // Puts `count` items into as many promised places. Returns how many: all, or fewer if closed; the rest is unchanged
+  // and its places are given back.
+  std::size_t put(envelope<T>* items, std::size_t count) noexcept;
+  // Waits for a place, and for room for item.bytes. `limit`: null: do not wait. Success, closed, or full; an item that
+  // is refused is unchanged.
+  conqueue_status put(envelope<T>& item, const wait_limit* limit);
+
+  // --- taking out ---
+  struct batch {
+    std::size_t count = 0;
+    std::uint64_t ticket = 0;  // how many items left before the first of these; the others' follow
+  };
+  // Calls take(envelope<T>&&) for up to `most` items that are there, in order. Their places stay occupied until freed().
+  template <class Take>
+  batch take(std::size_t most, Take take) noexcept;
+  void freed(std::size_t places) noexcept {
+    room_.fetch_add(static_cast<std::int64_t>(places), std::memory_order_release);
+    for_room_.changed(room_for_one());
+  }
+  // Waits until something is there (true) or the entrance is closed and drained.
+  bool wait_for_items() {
+    for_items_.wait_for([&] { return waiting() || is_closed() ? trial::done : trial::again; }, items_or_end(),
+                        wait_limit{}, true, false);
+    return waiting() != 0;
+  }
+
+  // --- the end ---
+  void close() noexcept {
+    ring_.close();
+    closing_.request_stop();
+    for_room_.call_all();
+    for_items_.call_all();
+  }
+  // What was never taken. REQUIRES: closed, no other call under way or to come.
+  [[nodiscard]] ring<envelope<T>> hand_over() noexcept { return ring_.take_all(); }
+
+  // --- looking ---
+  [[nodiscard]] bool is_closed() const noexcept { return ring_.is_closed(); }
+  [[nodiscard]] bool is_drained() const noexcept {
+    const auto now = ring_.look();
+    return now.closed && now.size() == 0;
+  }
+  [[nodiscard]] std::size_t waiting() const noexcept { return ring_.look().size(); }
+  [[nodiscard]] std::size_t room() const noexcept {
+    return static_cast<std::size_t>(std::max<std::int64_t>(0, room_.load(std::memory_order_relaxed)));
+  }
+  [[nodiscard]] std::uint64_t taken_in() const noexcept { return ring_.look().pushed; }
+  [[nodiscard]] std::size_t capacity() const noexcept { return ring_.capacity(); }
+  [[nodiscard]] bool weighs() const noexcept { return bytes_.has_value(); }
+  [[nodiscard]] std::size_t peak() const noexcept { return peak_.load(std::memory_order_relaxed); }
+
+ private:
+  using verdict = typename slot_ring<envelope<T>>::verdict;
+
+  std::size_t take_room(std::size_t most) noexcept;
+  [[nodiscard]] auto room_for_one() const noexcept {
+    return [this](bool patient) { return room() > (patient ? capacity() / 2 : 0) || is_closed(); };
+  }
+  [[nodiscard]] auto items_or_end() const noexcept {
+    return [this](bool) { return waiting() || is_closed(); };
+  }
+  void note_peak() noexcept {
+    const std::size_t now = capacity() - std::min(capacity(), room());
+    // Nearly a maximum: of two that look at the same time one may be forgotten.
+    if (now > peak_.load(std::memory_order_relaxed)) peak_.store(now, std::memory_order_relaxed);
+  }
+
+  slot_ring<envelope<T>> ring_;
+  std::optional<budget> bytes_;  // none: no limit in bytes
+  std::stop_source closing_;     // wakes those who wait for bytes
+  alignas(64) system::atomic<std::int64_t> room_;
+  wait_side for_room_;
+  alignas(64) wait_side for_items_;
+  system::atomic<std::size_t> peak_ = 0;
+};
+
+// --- below: how ---
+
+template <class T>
+std::size_t entrance<T>::take_room(std::size_t most) noexcept {
+  std::int64_t room = room_.load(std::memory_order_relaxed);
+  for (;;) {
+    const std::int64_t taken = std::min(room, static_cast<std::int64_t>(most));
+    if (taken <= 0) return 0;
+    // acquire: pairs with the release in freed(): the ring's places were vacated before they were offered here.
+    if (room_.compare_exchange_weak(room, room - taken, std::memory_order_acquire, std::memory_order_relaxed))
+      return static_cast<std::size_t>(taken);
+  }
+}
+
+template <class T>
+std::size_t entrance<T>::put(envelope<T>* items, std::size_t count) noexcept {
+  std::size_t done = 0;
+  while (done < count) {
+    const auto mine = ring_.claim_push(count - done);
+    if (mine.count) {
+      ring_.fill_from(mine, items + done);
+      done += mine.count;
+    } else if (mine.result == verdict::closed) {
+      freed(count - done);
+      break;
+    } else {
+      // There are places, we were promised them; but the next in turn is being vacated by a slower taker.
+      system::yield();
+    }
+  }
+  note_peak();
+  for_items_.changed(items_or_end());
+  return done;
+}
+
+template <class T>
+conqueue_status entrance<T>::put(envelope<T>& item, const wait_limit* limit) {
+  std::optional<budget::reservation> bytes;
+  if (bytes_) {
+    // An item larger than the whole limit is alone in it.
+    const std::uint64_t weight = std::min<std::uint64_t>(item.bytes, bytes_->limit());
+    if (is_closed()) return conqueue_status::closed;
+    if (!limit) {
+      bytes = bytes_->acquire(weight, wait_limit(system::clock::time_point::min()));
+    } else {
+      std::stop_source either;
+      const system::stop_callback given_up(limit->stop(), [&] { either.request_stop(); });
+      const system::stop_callback closed(closing_.get_token(), [&] { either.request_stop(); });
+      bytes = bytes_->acquire(weight, wait_limit(either.get_token(), limit->deadline()));
+    }
+    if (!bytes) return is_closed() ? conqueue_status::closed : conqueue_status::full;
+  }
+  if (take_room(1) == 0) {
+    if (is_closed()) return conqueue_status::closed;
+    if (!limit) return conqueue_status::full;
+    bool got = false;
+    for_room_.wait_for(
+        [&] {
+          got = take_room(1) == 1;
+          return got || is_closed() ? trial::done : trial::again;
+        },
+        room_for_one(), *limit, capacity() >= 16, capacity() >= 16);
+    if (!got) return is_closed() ? conqueue_status::closed : conqueue_status::full;
+  }
+  if (put(&item, 1) == 0) return conqueue_status::closed;
+  if (bytes) (void)bytes->detach();  // whoever takes the item gives them back
+  return conqueue_status::success;
+}
+
+template <class T>
+template <class Take>
+auto entrance<T>::take(std::size_t most, Take take) noexcept -> batch {
+  const auto mine = ring_.claim_pop(most);
+  if (mine.count == 0) return {};
+  envelope<T>* const first = ring_.item(mine);
+  std::uint64_t bytes = 0;
+  for (std::size_t i = 0; i < mine.count; ++i) {
+    if (bytes_) bytes += std::min<std::uint64_t>(first[i].bytes, bytes_->limit());
+    take(std::move(first[i]));
+  }
+  const batch result{mine.count, ring_.number(mine)};
+  ring_.vacate(mine);
+  if (bytes) bytes_->give_back(bytes);
+  return result;
+}
+
+}  // namespace penstock

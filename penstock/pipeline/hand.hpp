@@ -1,0 +1,152 @@
+// hand: what a worker has taken at once and works through: items, and the results it has made of them. tray: the results
+// alone.
+//
+// A batch saves its owner the way to the queue for each item; but should one of its items turn out slow, the others must
+// not wait with it. So both can be relieved of what they hold by another thread while their owner is busy: the items not
+// yet begun, and the results already made.
+//
+//   owner:  next = i + 1; light fence; relief?  ── no ──→ item i is mine
+//   thief:  relief = true; heavy fence; items from `next` on are mine
+//
+// One of them sees the other (the protocol of Cilk's work-stealing queues, "THE", Frigo, Leiserson and Randall 1998, with
+// the fence on the thief's side only); where they meet, both go by the lock. An item costs its owner a store and a load.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <utility>
+#include <vector>
+
+#include <penstock/base/mutex.hpp>
+#include <penstock/base/system.hpp>
+
+namespace penstock {
+
+template <class Item>
+class tray {
+ public:
+  // For up to `count` results. The owner's.
+  void open(std::size_t count, std::int64_t now) {
+    const mutex_lock lock(mutex_);
+    items_.clear();
+    items_.reserve(count);
+    made_.store(0, std::memory_order_relaxed);
+    sent_ = 0;
+    since_ = now;
+    open_ = true;
+  }
+  // REQUIRES: room, from open().
+  void add(Item&& item) noexcept {
+    items_.push_back(std::move(item));
+    // release: pairs with the acquire in send(): whoever counts it finds it whole.
+    made_.store(items_.size(), std::memory_order_release);
+  }
+  [[nodiscard]] std::size_t size() const noexcept { return items_.size(); }
+  // Calls send(Item*, count, index of the first) for what was made and not yet sent. Others only if it has been open
+  // for so long; under the lock, so that what comes later is sent later.
+  template <class Send>
+  void send_if_older_than(std::int64_t ns, std::int64_t now, Send send) {
+    const mutex_lock lock(mutex_);
+    if (open_ && now - since_ >= ns) send_rest(send);
+  }
+  template <class Send>
+  void close(Send send) {
+    const mutex_lock lock(mutex_);
+    open_ = false;
+    send_rest(send);
+  }
+
+ private:
+  template <class Send>
+  void send_rest(Send& send) PENSTOCK_REQUIRES(mutex_) {
+    const std::size_t made = made_.load(std::memory_order_acquire);
+    if (made > sent_) send(items_.data() + sent_, made - sent_, sent_);
+    sent_ = made;
+  }
+
+  std::vector<Item> items_;  // the owner adds; what was counted in made_ and not sent is whoever's holds the mutex
+  system::atomic<std::size_t> made_ = 0;
+
+  mutex mutex_;  // guards what follows
+  std::size_t sent_ PENSTOCK_GUARDED_BY(mutex_) = 0;
+  std::int64_t since_ PENSTOCK_GUARDED_BY(mutex_) = 0;
+  bool open_ PENSTOCK_GUARDED_BY(mutex_) = false;
+};
+
+template <class Item>
+class hand {
+ public:
+  // --- the owner's ---
+  // Filled before open().
+  std::vector<Item> items;
+
+  void open(std::int64_t now) {
+    const mutex_lock lock(mutex_);
+    next_.store(0, std::memory_order_relaxed);
+    relief_.store(false, std::memory_order_relaxed);
+    end_.store(items.size(), std::memory_order_relaxed);
+    unfreed_ = items.size();
+    since_ = now;
+    open_ = true;
+  }
+  // The index of the next item to work at; npos: no more.
+  static constexpr std::size_t npos = static_cast<std::size_t>(-1);
+  std::size_t next() noexcept {
+    const std::size_t i = next_.load(std::memory_order_relaxed);
+    if (i >= end_.load(std::memory_order_relaxed)) return npos;
+    next_.store(i + 1, std::memory_order_relaxed);
+    system::light_fence();
+    if (!relief_.load(std::memory_order_relaxed)) [[likely]]
+      return i;
+    const mutex_lock lock(mutex_);
+    return i < end_.load(std::memory_order_relaxed) ? i : npos;
+  }
+  // Returns how many of the items' places before the stage are still to be freed.
+  std::size_t close() {
+    const mutex_lock lock(mutex_);
+    open_ = false;
+    items.clear();
+    return unfreed_;
+  }
+
+  // --- the thief's ---
+  struct loot {
+    std::size_t freed = 0;  // places that the owner does not need any more
+    std::size_t first = 0;  // index of the first item taken
+  };
+  // If the hand has been open for so long: moves what was not begun to `into`, provided may_take(); tells which places
+  // are free now.
+  template <class MayTake>
+  loot relieve(std::int64_t ns, std::int64_t now, std::vector<Item>& into, MayTake may_take) {
+    const mutex_lock lock(mutex_);
+    if (!open_ || now - since_ < ns) return {};
+    relief_.store(true, std::memory_order_relaxed);
+    system::heavy_fence();
+    const std::size_t begun = std::min(next_.load(std::memory_order_acquire), end_.load(std::memory_order_relaxed));
+    const std::size_t end = end_.load(std::memory_order_relaxed);
+    loot result{0, begun};
+    if (begun < end && may_take()) {
+      for (std::size_t i = begun; i < end; ++i) into.push_back(std::move(items[i]));
+      end_.store(begun, std::memory_order_relaxed);
+      unfreed_ -= end - begun;  // they go with the items
+    }
+    // What was begun waits no longer.
+    const std::size_t waiting = end_.load(std::memory_order_relaxed) - begun;
+    if (unfreed_ > waiting) result.freed = unfreed_ - waiting;
+    unfreed_ -= result.freed;
+    return result;
+  }
+
+ private:
+  system::atomic<std::size_t> next_ = 0;  // the first item not begun
+  system::atomic<std::size_t> end_ = 0;   // written under the mutex
+  system::atomic<bool> relief_ = false;   // somebody takes, or has taken, from this hand
+
+  mutex mutex_;  // guards what follows
+  std::size_t unfreed_ PENSTOCK_GUARDED_BY(mutex_) = 0;
+  std::int64_t since_ PENSTOCK_GUARDED_BY(mutex_) = 0;
+  bool open_ PENSTOCK_GUARDED_BY(mutex_) = false;
+};
+
+}  // namespace penstock
