@@ -48,6 +48,13 @@ void crew_member::turn_ends() noexcept {
   if (duty_.exchange(duty::on) == duty::off) crew_.on_duty_.fetch_add(1);
 }
 
+void crew_member::deliver() {
+  while (burden_.to) {
+    const burden now = std::exchange(burden_, {});
+    now.to->carried_turn(now, *this);
+  }
+}
+
 void crew_member::changed_something() noexcept {
   if (!shared_) crew_.notice();
 }
@@ -77,7 +84,10 @@ void crew::serve(crew_member& me) {
 
 bool crew::take_a_turn(crew_member& me) {
   for (std::size_t i = nodes_.size(); i-- > 0;)
-    if (nodes_[i]->turn(me)) return true;
+    if (nodes_[i]->turn(me)) {
+      me.deliver();
+      return true;
+    }
   return false;
 }
 

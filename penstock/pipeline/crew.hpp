@@ -6,6 +6,8 @@
 // of one worker each, which a thread per worker cannot do (.67 of what is possible: three threads on two processors idle
 // in turn). There are as many threads as workers, so stages that block still have all the concurrency they asked for.
 //
+// A batch of cheap items does not even go through the queue if nothing waits there and a worker is free: it is carried.
+//
 // A stage whose function is made per worker is manned by threads of its own: its state may belong to its thread.
 //
 // WHO LOOKS   A thread is on duty while it looks for work or works at something short; it will look again at once. Work
@@ -25,15 +27,18 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include <penstock/base/mutex.hpp>
 #include <penstock/base/system.hpp>
+#include <penstock/pipeline/scratch.hpp>
 #include <penstock/pipeline/thread_usage.hpp>
 
 namespace penstock {
 
 class node;
+class worker;
 class crew;
 enum class readiness : std::uint8_t;
 
@@ -53,7 +58,26 @@ class crew_member {
   // Something was put in or freed that other stages may be waiting for; for those who will not look themselves.
   void changed_something() noexcept;
 
+  [[nodiscard]] bool takes_turns_anywhere() const noexcept { return shared_; }
+
   thread_usage usage;
+  // Where a batch and its results are while this thread works at it.
+  [[nodiscard]] scratch& for_items() noexcept { return scratch_[carried_side_]; }
+  [[nodiscard]] scratch& for_results() noexcept { return scratch_[1 - carried_side_]; }
+  // A turn's results go on to the next stage in this thread's hands: the next turn is there, by the worker who was hired
+  // for it, and what was the room for results is the room for items.
+  struct burden {
+    node* to = nullptr;
+    worker* by = nullptr;
+    void* items = nullptr;
+    std::size_t count = 0;
+  };
+  void carry(const burden& b) noexcept {
+    burden_ = b;
+    carried_side_ = 1 - carried_side_;
+  }
+  // Takes the turns for what is carried, down to where it stays.
+  void deliver();
 
  private:
   friend class crew;
@@ -67,6 +91,9 @@ class crew_member {
 
   system::atomic<std::uint32_t> called_ = 0;  // what it sleeps on; written under the crew's mutex
   bool relieves_ = false;                     // its own
+  scratch scratch_[2];
+  int carried_side_ = 0;
+  burden burden_;
 };
 
 class crew {

@@ -14,6 +14,7 @@
 #pragma once
 
 #include <algorithm>
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -50,6 +51,9 @@ class entrance {
   // Waits for a place, and for room for item.bytes. `limit`: null: do not wait. Success, closed, or full; an item that
   // is refused is unchanged.
   conqueue_status put(envelope<T>& item, const wait_limit* limit);
+
+  // `count` items with promised places go past the ring, to somebody who works at them now.
+  void carried_past(std::size_t count) noexcept { carried_.fetch_add(count, std::memory_order_relaxed); }
 
   // --- taking out ---
   struct batch {
@@ -90,7 +94,9 @@ class entrance {
   [[nodiscard]] std::size_t room() const noexcept {
     return static_cast<std::size_t>(std::max<std::int64_t>(0, room_.load(std::memory_order_relaxed)));
   }
-  [[nodiscard]] std::uint64_t taken_in() const noexcept { return ring_.look().pushed; }
+  [[nodiscard]] std::uint64_t taken_in() const noexcept {
+    return ring_.look().pushed + carried_.load(std::memory_order_relaxed);
+  }
   [[nodiscard]] std::size_t capacity() const noexcept { return ring_.capacity(); }
   [[nodiscard]] bool weighs() const noexcept { return bytes_.has_value(); }
   [[nodiscard]] std::size_t peak() const noexcept { return peak_.load(std::memory_order_relaxed); }
@@ -117,7 +123,8 @@ class entrance {
   alignas(64) system::atomic<std::int64_t> room_;
   wait_side for_room_;
   alignas(64) wait_side for_items_;
-  system::atomic<std::size_t> peak_ = 0;
+  std::atomic<std::size_t> peak_ = 0;
+  std::atomic<std::uint64_t> carried_ = 0;
 };
 
 // --- below: how ---

@@ -12,11 +12,12 @@
 // the fence on the thief's side only); where they meet, both go by the lock. An item costs its owner a store and a load.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <utility>
-#include <vector>
 
 #include <penstock/base/mutex.hpp>
 #include <penstock/base/system.hpp>
@@ -26,47 +27,47 @@ namespace penstock {
 template <class Item>
 class tray {
  public:
-  // For up to `count` results. The owner's.
-  void open(std::size_t count, std::int64_t now) {
+  // Results will be made at `room`. The owner's.
+  void open(Item* room, std::int64_t now) noexcept {
     const mutex_lock lock(mutex_);
-    items_.clear();
-    items_.reserve(count);
+    items_ = room;
     made_.store(0, std::memory_order_relaxed);
     sent_ = 0;
     since_ = now;
     open_ = true;
   }
-  // REQUIRES: room, from open().
+  // REQUIRES: room for it.
   void add(Item&& item) noexcept {
-    items_.push_back(std::move(item));
-    // release: pairs with the acquire in send(): whoever counts it finds it whole.
-    made_.store(items_.size(), std::memory_order_release);
+    const std::size_t made = made_.load(std::memory_order_relaxed);
+    std::construct_at(items_ + made, std::move(item));
+    // release: pairs with the acquire in send_rest(): whoever counts it finds it whole.
+    made_.store(made + 1, std::memory_order_release);
   }
-  [[nodiscard]] std::size_t size() const noexcept { return items_.size(); }
+  [[nodiscard]] std::size_t size() const noexcept { return made_.load(std::memory_order_relaxed); }
   // Calls send(Item*, count, index of the first) for what was made and not yet sent. Others only if it has been open
   // for so long; under the lock, so that what comes later is sent later.
   template <class Send>
   void send_if_older_than(std::int64_t ns, std::int64_t now, Send send) {
     const mutex_lock lock(mutex_);
-    if (open_ && now - since_ >= ns) send_rest(send);
+    if (!open_ || now - since_ < ns) return;
+    const std::size_t made = made_.load(std::memory_order_acquire);
+    if (made > sent_) send(items_ + sent_, made - sent_, sent_);
+    sent_ = made;
   }
+  // The owner's. send() returns whether it has taken over the objects themselves, in their place; otherwise they are
+  // destroyed, as are those that were sent before.
   template <class Send>
   void close(Send send) {
     const mutex_lock lock(mutex_);
     open_ = false;
-    send_rest(send);
+    const std::size_t made = made_.load(std::memory_order_relaxed);
+    const bool kept = made > sent_ && send(items_ + sent_, made - sent_, sent_);
+    std::destroy_n(items_, kept ? sent_ : made);
   }
 
  private:
-  template <class Send>
-  void send_rest(Send& send) PENSTOCK_REQUIRES(mutex_) {
-    const std::size_t made = made_.load(std::memory_order_acquire);
-    if (made > sent_) send(items_.data() + sent_, made - sent_, sent_);
-    sent_ = made;
-  }
-
-  std::vector<Item> items_;  // the owner adds; what was counted in made_ and not sent is whoever's holds the mutex
   system::atomic<std::size_t> made_ = 0;
+  Item* items_ = nullptr;  // the owner adds; what is counted in made_ and not in sent_ belongs to who holds the mutex
 
   mutex mutex_;  // guards what follows
   std::size_t sent_ PENSTOCK_GUARDED_BY(mutex_) = 0;
@@ -78,15 +79,14 @@ template <class Item>
 class hand {
  public:
   // --- the owner's ---
-  // Filled before open().
-  std::vector<Item> items;
-
-  void open(std::int64_t now) {
+  void open(Item* items, std::size_t count, std::int64_t now) noexcept {
     const mutex_lock lock(mutex_);
+    items_ = items;
+    count_ = count;
     next_.store(0, std::memory_order_relaxed);
     relief_.store(false, std::memory_order_relaxed);
-    end_.store(items.size(), std::memory_order_relaxed);
-    unfreed_ = items.size();
+    end_.store(count, std::memory_order_relaxed);
+    unfreed_ = count;
     since_ = now;
     open_ = true;
   }
@@ -102,11 +102,12 @@ class hand {
     const mutex_lock lock(mutex_);
     return i < end_.load(std::memory_order_relaxed) ? i : npos;
   }
-  // Returns how many of the items' places before the stage are still to be freed.
-  std::size_t close() {
+  [[nodiscard]] Item& item(std::size_t i) noexcept { return items_[i]; }
+  // Destroys the items. Returns how many of their places before the stage are still to be freed.
+  std::size_t close() noexcept {
     const mutex_lock lock(mutex_);
     open_ = false;
-    items.clear();
+    std::destroy_n(items_, count_);
     return unfreed_;
   }
 
@@ -115,10 +116,10 @@ class hand {
     std::size_t freed = 0;  // places that the owner does not need any more
     std::size_t first = 0;  // index of the first item taken
   };
-  // If the hand has been open for so long: moves what was not begun to `into`, provided may_take(); tells which places
-  // are free now.
-  template <class MayTake>
-  loot relieve(std::int64_t ns, std::int64_t now, std::vector<Item>& into, MayTake may_take) {
+  // If the hand has been open for so long: calls take(Item*, count) for what was not begun, and if that is true it is
+  // gone; tells which places are free now.
+  template <class Take>
+  loot relieve(std::int64_t ns, std::int64_t now, Take take) {
     const mutex_lock lock(mutex_);
     if (!open_ || now - since_ < ns) return {};
     relief_.store(true, std::memory_order_relaxed);
@@ -126,8 +127,7 @@ class hand {
     const std::size_t begun = std::min(next_.load(std::memory_order_acquire), end_.load(std::memory_order_relaxed));
     const std::size_t end = end_.load(std::memory_order_relaxed);
     loot result{0, begun};
-    if (begun < end && may_take()) {
-      for (std::size_t i = begun; i < end; ++i) into.push_back(std::move(items[i]));
+    if (begun < end && take(items_ + begun, end - begun)) {
       end_.store(begun, std::memory_order_relaxed);
       unfreed_ -= end - begun;  // they go with the items
     }
@@ -142,6 +142,8 @@ class hand {
   system::atomic<std::size_t> next_ = 0;  // the first item not begun
   system::atomic<std::size_t> end_ = 0;   // written under the mutex
   system::atomic<bool> relief_ = false;   // somebody takes, or has taken, from this hand
+  Item* items_ = nullptr;
+  std::size_t count_ = 0;
 
   mutex mutex_;  // guards what follows
   std::size_t unfreed_ PENSTOCK_GUARDED_BY(mutex_) = 0;

@@ -46,6 +46,8 @@ class node {
   // Does a turn's worth of work if there is some, a worker is free, and results find room. Answers for its items; what
   // it throws ends the run as a failure of the stage.
   virtual bool turn(crew_member& me) = 0;
+  // A turn for what `me` has carried here.
+  virtual void carried_turn(const crew_member::burden&, crew_member&) {}
   [[nodiscard]] virtual readiness ready() const noexcept = 0;
   // Takes over what others have in their hands at this stage and have not come to in the last millisecond.
   virtual void relieve(crew_member&) {}
@@ -119,6 +121,8 @@ class inlet {
   // Takes `count` items, for which there are promised places, in every case: they enter the stage, or are counted as
   // entered and returned because the run is being stopped.
   virtual void accept(envelope<T>* items, std::size_t count) noexcept = 0;
+  // The same, but rather leaves them where they are, to be carried here by `me`; false: not now, nothing has happened.
+  [[nodiscard]] virtual bool await(envelope<T>* items, std::size_t count, crew_member& me) noexcept = 0;
   // The same for one without a promise: waits for room. Failed, too, if its size cannot be told. False: no more will be
   // taken. `from`: the worker that calls, for its waiting time.
   virtual bool accept(envelope<T>&& item, worker& from, crew_member& me) noexcept = 0;

@@ -39,6 +39,8 @@ void run_control::start() {
     join_all();
     throw;
   }
+  open_ = true;
+  crew_.notice();
   // Last: they may run at once, and then everything has to be there to be stopped.
   on_stop_.emplace(options_.stop, [this] { request_stop(); });
   on_drain_.emplace(options_.drain, [this] { drain(); });

@@ -50,6 +50,8 @@ class run_control {
   [[nodiscard]] report snapshot() const;
 
   // For nodes.
+  // Every thread is there, and the source may begin.
+  [[nodiscard]] bool is_open() const noexcept { return open_.load(std::memory_order_acquire); }
   [[nodiscard]] std::stop_token stop_token() const noexcept { return stop_.get_token(); }
   [[nodiscard]] std::stop_token drain_token() const noexcept { return drain_.get_token(); }  // of a stop, too
   [[nodiscard]] bool stopping() const noexcept { return stopping_.load(std::memory_order_acquire); }
@@ -82,6 +84,7 @@ class run_control {
   // The same as two words that are asked for with each item: a stop_source counts its tokens in the word that says it.
   alignas(64) system::atomic<bool> stopping_ = false;
   system::atomic<bool> draining_ = false;
+  system::atomic<bool> open_ = false;
   std::atomic<bool> source_ended_ = false;
   deadline_watch deadlines_;
   phase phase_ = phase::built;  // of the thread that starts and waits

@@ -9,6 +9,7 @@
 // A source that throws ends the run as a failure of the stage "source".
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <concepts>
 #include <memory>
@@ -82,7 +83,7 @@ class pull_source_node final : public node {
       : node("source", 1), pull_(std::move(pull)), next_(next), control_(control) {}
 
   bool turn(crew_member& me) override {
-    if (is_over() || !has_free_worker() || next_.room() == 0) return false;
+    if (is_over() || !control_.is_open() || !has_free_worker() || next_.room() == 0) return false;
     const std::int64_t began = now_ns();
     worker* const self = hire(began);
     if (!self) return false;
@@ -93,7 +94,7 @@ class pull_source_node final : public node {
     return done;
   }
   [[nodiscard]] readiness ready() const noexcept override {
-    if (is_over() || !has_free_worker()) return readiness::nothing;
+    if (is_over() || !control_.is_open() || !has_free_worker()) return readiness::nothing;
     const std::size_t room = next_.room();
     if (room == 0) return readiness::nothing;
     return pace_.is_long(1) || room >= next_.room_in_all() / 2 ? readiness::plenty : readiness::some;
@@ -113,9 +114,12 @@ class pull_source_node final : public node {
       return pull_();
   }
 
+  static constexpr std::size_t most_at_once =
+      std::clamp<std::size_t>(16384 / sizeof(envelope<item>), 1, pace::most_at_once);
+
   // As many as a turn is worth and find room.
   bool pull_some(worker& self, crew_member& me, std::int64_t began) {
-    const std::size_t places = next_.reserve(pace_.batch());
+    const std::size_t places = next_.reserve(std::min(pace_.batch(), most_at_once));
     if (places == 0 && next_.room() != inlet<item>::npos) return false;
     const std::size_t most = std::max<std::size_t>(places, 1);
     const std::int64_t waited = self.waited_at_work();
@@ -132,15 +136,19 @@ class pull_source_node final : public node {
         next_.give_back(1);
       }
     } else {
-      tray_.open(most, began);
+      tray_.open(me.for_results().template room_for<envelope<item>>(most), began);
       while (pulled < most && !is_over()) {
         auto e = pull_one(self);
         if (!e) break;
         tray_.add(*std::move(e));
         ++pulled;
       }
-      tray_.close([&](envelope<item>* items, std::size_t n, std::size_t) { next_.accept(items, n); });
       next_.give_back(most - pulled);
+      tray_.close([&](envelope<item>* items, std::size_t n, std::size_t) {
+        if (next_.await(items, n, me)) return true;
+        next_.accept(items, n);
+        return false;
+      });
     }
     me.changed_something();
     const std::int64_t ended = now_ns();

@@ -50,6 +50,7 @@ class thread_stage final : public node, public inlet<In> {
   void check() const override { policy_.check(); }
 
   bool turn(crew_member& me) override;
+  void carried_turn(const crew_member::burden& b, crew_member& me) override;
   [[nodiscard]] readiness ready() const noexcept override;
   void relieve(crew_member& me) override;
   [[nodiscard]] bool has_own_threads() const noexcept override { return stage_traits::is_per_worker<F>; }
@@ -70,6 +71,7 @@ class thread_stage final : public node, public inlet<In> {
   }
   void give_back(std::size_t places) noexcept override { entrance_.give_back(places); }
   void accept(envelope<In>* items, std::size_t count) noexcept override;
+  bool await(envelope<In>* items, std::size_t count, crew_member& me) noexcept override;
   bool accept(envelope<In>&& item, worker& from, crew_member& me) noexcept override;
   conqueue_status offer(envelope<In>& item, const wait_limit* limit) override;
   [[nodiscard]] std::size_t room() const noexcept override {
@@ -144,6 +146,9 @@ class thread_stage final : public node, public inlet<In> {
 
   // Items that take so long are left for other workers rather than taken at once.
   static constexpr std::int64_t share_from_ns = 500;
+  // A batch and its results stay in the first cache.
+  static constexpr std::size_t most_at_once =
+      std::clamp<std::size_t>(16384 / std::max(sizeof(envelope<In>), sizeof(result_envelope)), 1, pace::most_at_once);
 
   // What a worker works with when it has taken several items at once.
   struct post {
@@ -161,8 +166,9 @@ class thread_stage final : public node, public inlet<In> {
   bool work_once(worker& self, callable& f, crew_member& me, std::int64_t& now, bool must_go, wait_kind& why);
   void work_at_one(envelope<In>& e, std::uint64_t ticket, std::size_t places, worker& self, callable& f,
                    crew_member& me);
-  void work_at_many(post& at, std::uint64_t ticket, std::size_t places, worker& self, callable& f, crew_member& me,
-                    std::int64_t now);
+  // items: in me.for_items(); they are destroyed.
+  void work_at_many(envelope<In>* items, std::size_t count, std::uint64_t ticket, std::size_t places, worker& self,
+                    callable& f, crew_member& me, std::int64_t now);
   void account_for(std::int64_t began, std::int64_t waited_before, std::size_t items, worker& self, crew_member& me,
                    std::int64_t ended) noexcept;
   void send_ordered(post& at, std::optional<result_envelope>* items, std::size_t count, std::size_t first, worker& self,
@@ -206,7 +212,7 @@ class thread_stage<In, F>::outputs {
   // An item that put nothing gives its turn and its place away.
   ~outputs() {
     if constexpr (!std::is_void_v<out>) {
-      if (stage_.gate_ && !turn_given_) give_turn(std::nullopt);
+      if (stage_.gate_ && !turn_given_) give_turn(none_);
       if (places_) stage_.next_->give_back(places_);
     }
   }
@@ -218,7 +224,7 @@ class thread_stage<In, F>::outputs {
   // Between two items of a batch.
   void item_done() noexcept {
     if constexpr (!std::is_void_v<out>)
-      if (stage_.gate_ && !turn_given_) give_turn(std::nullopt);
+      if (stage_.gate_ && !turn_given_) give_turn(none_);
     turn_given_ = true;
   }
 
@@ -252,9 +258,10 @@ class thread_stage<In, F>::outputs {
     auto e = wrap(std::forward<Value>(value));  // may throw: then the item has failed, and nothing was put out
     self_.passed.add();
     self_.out.add();
-    if (stage_.gate_)
-      give_turn(std::move(e));
-    else if (at_)
+    if (stage_.gate_) {
+      std::optional<result_envelope> some(std::move(e));
+      give_turn(some);
+    } else if (at_)
       at_->results.add(std::move(e));
     else
       put_now(std::move(e));
@@ -293,7 +300,7 @@ class thread_stage<In, F>::outputs {
     else
       stage_.next_->accept(std::move(e), self_, me_);
   }
-  void give_turn(std::optional<result_envelope> e) noexcept {
+  void give_turn(std::optional<result_envelope>& e) noexcept {
     turn_given_ = true;
     if (at_) return at_->ordered.add(std::move(e));
     stage_.gate_->put(
@@ -315,6 +322,7 @@ class thread_stage<In, F>::outputs {
   std::uint64_t number_ = 0;
   std::int64_t entered_ns_ = 0;
   bool turn_given_ = true;
+  std::optional<result_envelope> none_;
 };
 
 // --- turns ---
@@ -378,7 +386,7 @@ readiness thread_stage<In, F>::ready() const noexcept {
 // must_go: take at least one item though there is no room for its result: nobody else will do this worker's work.
 template <class In, class F>
 auto thread_stage<In, F>::make_plan(bool must_go) noexcept -> plan {
-  std::size_t items = std::min(pace_.batch(), entrance_.capacity());
+  std::size_t items = std::min({pace_.batch(), entrance_.capacity(), most_at_once});
   const std::size_t workers = policy_.options().workers;
   if (items > 1 && workers > 1) {
     // Work worth sharing is shared: as many as leave something for the others.
@@ -407,10 +415,9 @@ bool thread_stage<In, F>::work_once(worker& self, callable& f, crew_member& me, 
     why = wait_kind::blocked;
     return false;
   }
-  post& at = posts_[index_of(self)];
-  auto& items = at.items.items;
-  items.reserve(p.items);
-  const auto batch = entrance_.take(p.items, [&](envelope<In>&& e) { items.push_back(std::move(e)); });
+  auto* const items = me.for_items().template room_for<envelope<In>>(p.items);
+  auto* end = items;
+  const auto batch = entrance_.take(p.items, [&](envelope<In>&& e) { std::construct_at(end++, std::move(e)); });
   if constexpr (!std::is_void_v<out>)
     if (p.places > batch.count) next_->give_back(p.places - batch.count);
   if (batch.count == 0) return false;
@@ -420,10 +427,10 @@ bool thread_stage<In, F>::work_once(worker& self, callable& f, crew_member& me, 
   if (batch.count == 1) {
     entrance_.freed(1);
     me.changed_something();
-    work_at_one(items.front(), batch.ticket, places, self, f, me);
-    items.clear();
+    work_at_one(*items, batch.ticket, places, self, f, me);
+    std::destroy_at(items);
   } else {
-    work_at_many(at, batch.ticket, places, self, f, me, now);
+    work_at_many(items, batch.count, batch.ticket, places, self, f, me, now);
   }
   const std::int64_t ended = now_ns();
   account_for(now, waited, batch.count, self, me, ended);
@@ -456,41 +463,99 @@ void thread_stage<In, F>::work_at_one(envelope<In>& e, std::uint64_t ticket, std
 }
 
 template <class In, class F>
-void thread_stage<In, F>::work_at_many(post& at, std::uint64_t ticket, std::size_t places, worker& self, callable& f,
-                                       crew_member& me, std::int64_t now) {
-  const std::size_t count = at.items.items.size();
+void thread_stage<In, F>::work_at_many(envelope<In>* items, std::size_t count, std::uint64_t ticket, std::size_t places,
+                                       worker& self, callable& f, crew_member& me, std::int64_t now) {
+  post& at = posts_[index_of(self)];
   at.ticket.store(ticket, std::memory_order_relaxed);
   if constexpr (!std::is_void_v<out>) {
     if (gate_)
-      at.ordered.open(count, now);
+      at.ordered.open(me.for_results().template room_for<std::optional<result_envelope>>(count), now);
     else
-      at.results.open(count, now);
+      at.results.open(me.for_results().template room_for<result_envelope>(count), now);
   }
-  at.items.open(now);
+  at.items.open(items, count, now);
   std::size_t begun = 0;
   {
     outputs results(*this, at, self, me);
     for (std::size_t i = at.items.next(); i != hand<envelope<In>>::npos; i = at.items.next(), ++begun) {
-      results.of(at.items.items[i]);
-      process(at.items.items[i], results, f, self, me);
+      results.of(at.items.item(i));
+      process(at.items.item(i), results, f, self, me);
       results.item_done();
     }
   }
   entrance_.freed(at.items.close());
-  me.changed_something();
   if constexpr (!std::is_void_v<out>) {
     if (gate_) {
-      at.ordered.close([&](std::optional<result_envelope>* items, std::size_t n, std::size_t first) {
-        send_ordered(at, items, n, first, self, me);
+      at.ordered.close([&](std::optional<result_envelope>* made, std::size_t n, std::size_t first) {
+        send_ordered(at, made, n, first, self, me);
+        return false;
       });
     } else {
-      const std::size_t made = at.results.size();
-      at.results.close([&](result_envelope* items, std::size_t n, std::size_t) { next_->accept(items, n); });
       // Those whose items were taken over went with them; those of items without a result are left.
-      const std::size_t mine = places - (count - begun);
-      if (mine > made) next_->give_back(mine - made);
-      me.changed_something();
+      const std::size_t left = places - (count - begun) - at.results.size();
+      if (left) next_->give_back(left);
+      at.results.close([&](result_envelope* made, std::size_t n, std::size_t) {
+        if (next_->await(made, n, me)) return true;
+        next_->accept(made, n);
+        return false;
+      });
     }
+  }
+  me.changed_something();
+}
+
+template <class In, class F>
+bool thread_stage<In, F>::await(envelope<In>* items, std::size_t count, crew_member& me) noexcept {
+  if constexpr (stage_traits::is_per_worker<F>) {
+    return false;
+  } else {
+    if (!me.takes_turns_anywhere() || gate_ || count < 2 || count > most_at_once || pace_.is_long(count) ||
+        entrance_.is_closed() || entrance_.waiting() || !has_free_worker())
+      return false;
+    // While the worker who made them is still at work, so that nobody can put later ones before them.
+    worker* const self = hire(now_ns());
+    if (!self) return false;
+    if (entrance_.waiting()) {
+      let_go(*self, wait_kind::unmanned, now_ns());
+      return false;
+    }
+    entrance_.carried_past(count);
+    me.carry({this, self, items, count});
+    return true;
+  }
+}
+
+template <class In, class F>
+void thread_stage<In, F>::carried_turn(const crew_member::burden& b, crew_member& me) {
+  if constexpr (!stage_traits::is_per_worker<F>) {
+    const std::int64_t now = now_ns();
+    auto* const items = static_cast<envelope<In>*>(b.items);
+    std::size_t places = 0;
+    bool fits = true;
+    if constexpr (!std::is_void_v<out>) {
+      places = next_->reserve(b.count);
+      fits = places == b.count && !stage_traits::is_each<std::decay_t<result>>;
+    }
+    if (fits) {
+      const std::int64_t waited = b.by->waited_at_work();
+      me.turn_begins(b.count, pace_.is_long(b.count), now);
+      work_at_many(items, b.count, 0, places, *b.by, function_, me, now);
+      const std::int64_t ended = now_ns();
+      account_for(now, waited, b.count, *b.by, me, ended);
+      me.turn_ends();
+      let_go(*b.by, wait_kind::starved, ended);
+    } else {
+      // No room for what would come of them: they wait here, as others do.
+      if constexpr (!std::is_void_v<out>) next_->give_back(places);
+      entrance_.carried_past(-b.count);
+      accept(items, b.count);
+      std::destroy_n(items, b.count);
+      let_go(*b.by, wait_kind::blocked, now);
+    }
+    if (entrance_.is_closed()) policy_.control().may_have_ended(*this);
+  } else {
+    (void)b;
+    (void)me;
   }
 }
 
@@ -513,22 +578,25 @@ void thread_stage<In, F>::relieve(crew_member& me) {
               stuck, now, [&](result_envelope* items, std::size_t n, std::size_t) { next_->accept(items, n); });
       }
       worker* self = nullptr;
-      std::vector<envelope<In>> taken;
-      const auto loot = at.items.relieve(stuck, now, taken, [&] { return (self = hire(now)) != nullptr; });
+      auto* const items = me.for_items().template room_for<envelope<In>>(most_at_once);
+      std::size_t count = 0;
+      const auto loot = at.items.relieve(stuck, now, [&](envelope<In>* rest, std::size_t n) {
+        self = hire(now);
+        if (self) std::uninitialized_move_n(rest, count = n, items);
+        return self != nullptr;
+      });
       if (loot.freed) entrance_.freed(loot.freed);
       if (!self) continue;
-      post& mine = posts_[index_of(*self)];
-      mine.items.items = std::move(taken);
-      const std::size_t count = mine.items.items.size();
       const std::int64_t waited = self->waited_at_work();
       me.turn_begins(count, true, now);
-      work_at_many(mine, at.ticket.load(std::memory_order_relaxed) + loot.first, gate_ ? 0 : count, *self, function_,
-                   me, now);
+      work_at_many(items, count, at.ticket.load(std::memory_order_relaxed) + loot.first, gate_ ? 0 : count, *self,
+                   function_, me, now);
       const std::int64_t ended = now_ns();
       account_for(now, waited, count, *self, me, ended);
       me.turn_ends();
       let_go(*self, wait_kind::starved, ended);
       if (entrance_.is_closed()) policy_.control().may_have_ended(*this);
+      me.deliver();
     }
   } else {
     (void)me;

@@ -64,8 +64,8 @@ class alignas(64) worker {
     waiting_since_.store(0, std::memory_order_relaxed);
   }
 
-  // Whether the next call of the function should be timed: each one if the last took long, else every 31st (a prime, so
-  // that the sample does not fall in step with a pattern in the items).
+  // Whether the next call of the function should be timed: each one if the last took long, else every 127th (a prime,
+  // so that the sample does not fall in step with a pattern in the items).
   [[nodiscard]] bool should_time() noexcept {
     if (untimed_ == 0) return true;
     --untimed_;
@@ -73,7 +73,7 @@ class alignas(64) worker {
   }
   void timed(std::int64_t ns) noexcept {
     service.add(ns);
-    untimed_ = ns < 2000 ? 30 : 0;
+    untimed_ = ns < 2000 ? 126 : 0;
   }
 
   // Time inside turns that was not work: waits for room and pauses before retries.

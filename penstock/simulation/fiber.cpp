@@ -72,7 +72,6 @@ void fiber::start(function f, void* argument) {
 #ifdef PENSTOCK_FIBER_ASAN
   // The frames in which the last function on this stack ended have never returned.
   __asan_unpoison_memory_region(stack_ + guard_bytes, stack_bytes);
-  fake_stack_ = nullptr;
   bottom_ = stack_ + guard_bytes;
   size_ = stack_bytes;
 #endif
@@ -94,6 +93,7 @@ void fiber::start(function f, void* argument) {
 void fiber::abandon() noexcept {
 #ifdef PENSTOCK_FIBER_ASAN
   if (stack_) __lsan_register_root_region(stack_ + guard_bytes, stack_bytes);
+  fake_stack_ = nullptr;
 #endif
   stack_ = nullptr;
 }

@@ -17,7 +17,7 @@
 // TIME     system::clock is simulated: see manual_clock.
 // MEMORY   What is simulated is total store order; see base/simulated_system.hpp. An order too weak for it is found by
 //          its effect, an order too weak for the language by a watched<T> that is used unordered.
-// COST     1-3 million steps per second.
+// COST     20 to 40 million steps per second; 200,000 to 800,000 runs of a small queue test.
 #pragma once
 
 #ifndef PENSTOCK_SIMULATED
@@ -169,7 +169,7 @@ namespace detail {
 class call_counter {
  public:
   explicit call_counter(when w) : when_(w) {}
-  bool due() {
+  bool due() const {
     const std::uint64_t call = (*calls_)++;
     return call >= when_.at && call - when_.at < when_.times;
   }
@@ -179,29 +179,45 @@ class call_counter {
   std::shared_ptr<std::uint64_t> calls_ =
       std::make_shared<std::uint64_t>(0);  // no atomic: it is no step of the program
 };
+
+// `function` with something before each call that is due; const where `function` is, because a pipeline lets several
+// workers share only what is.
+template <class Function, class Fault>
+class faulty {
+ public:
+  faulty(Function function, Fault fault, when w)
+      : function_(std::move(function)), fault_(std::move(fault)), counter_(w) {}
+  template <class... Args>
+    requires std::invocable<const Function&, Args...>
+  std::invoke_result_t<const Function&, Args...> operator()(Args&&... args) const {
+    if (counter_.due()) fault_();
+    return std::invoke(function_, std::forward<Args>(args)...);
+  }
+  template <class... Args>
+    requires(std::invocable<Function&, Args...> && !std::invocable<const Function&, Args...>)
+  std::invoke_result_t<Function&, Args...> operator()(Args&&... args) {
+    if (counter_.due()) fault_();
+    return std::invoke(function_, std::forward<Args>(args)...);
+  }
+
+ private:
+  Function function_;
+  Fault fault_;
+  call_counter counter_;
+};
 }  // namespace detail
 
 // Throws injected_fault in place of the call.
 template <class Function>
 [[nodiscard]] auto failing(Function function, when w = {}) {
-  return [ function = std::move(function), due = detail::call_counter(w) ]<class... Args>(
-             Args && ... args) mutable -> std::invoke_result_t<Function&, Args...>
-           requires std::invocable<Function&, Args...>
-  {
-    if (due.due()) throw injected_fault("an injected fault");
-    return std::invoke(function, std::forward<Args>(args)...);
-  };
+  return detail::faulty(
+      std::move(function), [] { throw injected_fault("an injected fault"); }, w);
 }
 // Sleeps before the call, in simulated time.
 template <class Function>
 [[nodiscard]] auto delayed(Function function, std::chrono::nanoseconds by, when w = {.times = ~std::uint64_t{0}}) {
-  return [ function = std::move(function), by, due = detail::call_counter(w) ]<class... Args>(
-             Args && ... args) mutable -> std::invoke_result_t<Function&, Args...>
-           requires std::invocable<Function&, Args...>
-  {
-    if (due.due()) sleep_for(by, {});
-    return std::invoke(function, std::forward<Args>(args)...);
-  };
+  return detail::faulty(
+      std::move(function), [by] { sleep_for(by, {}); }, w);
 }
 
 }  // namespace penstock::simulation

@@ -145,7 +145,8 @@ TYPED_TEST(ownership, under_load_every_item_dies_once) {
             }
           }
         } else if (self == 2) {
-          for (int i = 0; i < 1500; ++i) (void)queue.pop();
+          for (int i = 0; i < 1500 && queue.pop(20ms); ++i) {
+          }
           if (cancels) {
             for (const counted& item : queue.cancel()) EXPECT_NE(item.value, -1);
           }

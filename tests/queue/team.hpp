@@ -22,22 +22,35 @@ class team {
   ~team() {
     over_ = true;
     ++round_;
+    round_.notify_all();
   }
 
   void run(const std::function<void(std::size_t)>& body) {
     body_ = &body;
     finished_ = 0;
     ++round_;
-    while (finished_ != members_) std::this_thread::yield();
+    round_.notify_all();
+    for (std::size_t now = finished_; now != members_; now = finished_) until_changed(finished_, now);
   }
 
  private:
+  // Short rounds are waited for busily, because a sleeper would come too late to meet the others; long ones are not,
+  // because the others need the processor.
+  template <class T>
+  static void until_changed(const std::atomic<T>& value, T from) {
+    for (int looks = 0; looks < 100; ++looks) {
+      if (value != from) return;
+      std::this_thread::yield();
+    }
+    value.wait(from);
+  }
   void follow(std::size_t member) {
     for (unsigned seen = 0;; ++seen) {
-      while (round_ == seen) std::this_thread::yield();
+      until_changed(round_, seen);
       if (over_) return;
       (*body_)(member);
       ++finished_;
+      finished_.notify_one();
     }
   }
 
