@@ -506,7 +506,7 @@ void thread_stage<In, F>::work_at_many(envelope<In>* items, std::size_t count, s
 
 template <class In, class F>
 bool thread_stage<In, F>::await(envelope<In>* items, std::size_t count, crew_member& me) noexcept {
-  if constexpr (stage_traits::is_per_worker<F>) {
+  if constexpr (stage_traits::is_per_worker<F> || stage_traits::is_each<std::decay_t<result>>) {
     return false;
   } else {
     if (!me.takes_turns_anywhere() || gate_ || count < 2 || count > most_at_once || pace_.is_long(count) ||
@@ -515,7 +515,13 @@ bool thread_stage<In, F>::await(envelope<In>* items, std::size_t count, crew_mem
     // While the worker who made them is still at work, so that nobody can put later ones before them.
     worker* const self = hire(now_ns());
     if (!self) return false;
-    if (entrance_.waiting()) {
+    bool can_go_on = entrance_.waiting() == 0;
+    if constexpr (!std::is_void_v<out>) {
+      const std::size_t places = can_go_on ? next_->reserve(count) : 0;
+      can_go_on = places == count;
+      if (!can_go_on) next_->give_back(places);
+    }
+    if (!can_go_on) {
       let_go(*self, wait_kind::unmanned, now_ns());
       return false;
     }
@@ -530,28 +536,13 @@ void thread_stage<In, F>::carried_turn(const crew_member::burden& b, crew_member
   if constexpr (!stage_traits::is_per_worker<F>) {
     const std::int64_t now = now_ns();
     auto* const items = static_cast<envelope<In>*>(b.items);
-    std::size_t places = 0;
-    bool fits = true;
-    if constexpr (!std::is_void_v<out>) {
-      places = next_->reserve(b.count);
-      fits = places == b.count && !stage_traits::is_each<std::decay_t<result>>;
-    }
-    if (fits) {
-      const std::int64_t waited = b.by->waited_at_work();
-      me.turn_begins(b.count, pace_.is_long(b.count), now);
-      work_at_many(items, b.count, 0, places, *b.by, function_, me, now);
-      const std::int64_t ended = now_ns();
-      account_for(now, waited, b.count, *b.by, me, ended);
-      me.turn_ends();
-      let_go(*b.by, wait_kind::starved, ended);
-    } else {
-      // No room for what would come of them: they wait here, as others do.
-      if constexpr (!std::is_void_v<out>) next_->give_back(places);
-      entrance_.carried_past(-b.count);
-      accept(items, b.count);
-      std::destroy_n(items, b.count);
-      let_go(*b.by, wait_kind::blocked, now);
-    }
+    const std::int64_t waited = b.by->waited_at_work();
+    me.turn_begins(b.count, pace_.is_long(b.count), now);
+    work_at_many(items, b.count, 0, std::is_void_v<out> ? 0 : b.count, *b.by, function_, me, now);
+    const std::int64_t ended = now_ns();
+    account_for(now, waited, b.count, *b.by, me, ended);
+    me.turn_ends();
+    let_go(*b.by, wait_kind::starved, ended);
     if (entrance_.is_closed()) policy_.control().may_have_ended(*this);
   } else {
     (void)b;
