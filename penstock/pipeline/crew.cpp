@@ -21,7 +21,10 @@ void crew_member::turn_begins(std::size_t items, bool is_long, std::int64_t now)
 }
 
 void crew_member::goes_on_long() noexcept {
-  if (shared_ && duty_.load(std::memory_order_relaxed) == duty::on) leave_duty();
+  if (shared_ && duty_.load() == duty::on)
+    leave_duty();
+  else
+    crew_.notice();  // what it has done since it went off duty, nobody may have seen
 }
 
 void crew_member::leave_duty() noexcept {
@@ -56,7 +59,7 @@ void crew_member::deliver() {
 }
 
 void crew_member::changed_something() noexcept {
-  if (!shared_) crew_.notice();
+  if (!shared_ || duty_.load(std::memory_order_relaxed) == duty::off) crew_.notice();
 }
 
 // --- all of them ---

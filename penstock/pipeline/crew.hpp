@@ -55,7 +55,8 @@ class crew_member {
   void turn_ends() noexcept;
   // In a turn: from here on it may take long (a wait for room, a pause before a retry).
   void goes_on_long() noexcept;
-  // Something was put in or freed that other stages may be waiting for; for those who will not look themselves.
+  // Something was put in or freed that other stages may be waiting for. Heard only from those who are off duty: the
+  // others will look themselves.
   void changed_something() noexcept;
 
   [[nodiscard]] bool takes_turns_anywhere() const noexcept { return shared_; }

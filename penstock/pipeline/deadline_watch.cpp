@@ -5,7 +5,7 @@
 namespace penstock {
 
 deadline_watch::~deadline_watch() {
-  std::jthread watcher;
+  system::thread watcher;
   {
     mutex_lock lock(mutex_);
     ended_ = true;
@@ -16,7 +16,7 @@ deadline_watch::~deadline_watch() {
 
 deadline_watch::armed deadline_watch::arm(time_point deadline, const std::stop_source& stop) {
   mutex_lock lock(mutex_);
-  if (!thread_.joinable()) thread_ = std::jthread([this] { watch(); });
+  if (!thread_.joinable()) thread_ = system::thread([this] { watch(); });
   const auto entry = entries_.emplace(deadline, stop);
   // Not "if it is the first": entries that have fired stand before it until their owners disarm them.
   if (deadline < asleep_until_) changed_.notify_one();
@@ -33,7 +33,7 @@ void deadline_watch::watch() {
   mutex_lock lock(mutex_);
   while (!ended_) {
     auto due = entries_.begin();
-    const auto now = std::chrono::steady_clock::now();
+    const auto now = system::clock::now();
     while (due != entries_.end() && due->first <= now && due->second.stop_requested()) ++due;
     if (due == entries_.end()) {
       asleep_until_ = time_point::max();

@@ -9,15 +9,15 @@
 #include <chrono>
 #include <map>
 #include <stop_token>
-#include <thread>
 
 #include <penstock/base/mutex.hpp>
+#include <penstock/base/system.hpp>
 
 namespace penstock {
 
 class deadline_watch {
  public:
-  using time_point = std::chrono::steady_clock::time_point;
+  using time_point = system::clock::time_point;
   using entries = std::multimap<time_point, std::stop_source>;
 
   class armed {
@@ -49,7 +49,7 @@ class deadline_watch {
   entries entries_ PENSTOCK_GUARDED_BY(mutex_);
   time_point asleep_until_ PENSTOCK_GUARDED_BY(mutex_) = time_point::max();  // what the watching thread waits for
   bool ended_ PENSTOCK_GUARDED_BY(mutex_) = false;
-  std::jthread thread_ PENSTOCK_GUARDED_BY(mutex_);
+  system::thread thread_ PENSTOCK_GUARDED_BY(mutex_);
   condition changed_;
 };
 

@@ -14,10 +14,11 @@ node::node(std::string name, std::size_t workers)
 
 worker* node::hire(std::int64_t now) noexcept {
   // First: whoever looks whether the stage is over must not miss one who is about to take an item.
-  if (at_work_.fetch_add(1) >= workers_.size()) {
-    at_work_.fetch_sub(1);
-    return nullptr;
-  }
+  // Not an addition that is taken back: in between the stage would look at work to the one who asks whether it has ended.
+  std::size_t working = at_work_.load();
+  do {
+    if (working >= workers_.size()) return nullptr;
+  } while (!at_work_.compare_exchange_weak(working, working + 1));
   std::uint64_t top = free_.load(std::memory_order_acquire);
   for (;;) {
     const auto index = static_cast<std::uint32_t>(top & nobody);

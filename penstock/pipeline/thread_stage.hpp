@@ -169,6 +169,11 @@ class thread_stage final : public node, public inlet<In> {
   // items: in me.for_items(); they are destroyed.
   void work_at_many(envelope<In>* items, std::size_t count, std::uint64_t ticket, std::size_t places, worker& self,
                     callable& f, crew_member& me, std::int64_t now);
+  // The end of every turn: a worker at work is what may have kept the stage from ending.
+  void leave(worker& self, wait_kind why, std::int64_t now) noexcept {
+    let_go(self, why, now);
+    if (entrance_.is_closed()) policy_.control().may_have_ended(*this);
+  }
   void account_for(std::int64_t began, std::int64_t waited_before, std::size_t items, worker& self, crew_member& me,
                    std::int64_t ended) noexcept;
   void send_ordered(post& at, std::optional<result_envelope>* items, std::size_t count, std::size_t first, worker& self,
@@ -338,8 +343,7 @@ bool thread_stage<In, F>::turn(crew_member& me) {
     if (!self) return false;
     wait_kind why = wait_kind::starved;
     const bool done = work_once(*self, function_, me, now, false, why);
-    let_go(*self, why, now);
-    if (entrance_.is_closed()) policy_.control().may_have_ended(*this);
+    leave(*self, why, now);
     return done;
   }
 }
@@ -351,7 +355,7 @@ void thread_stage<In, F>::serve(worker&, crew_member& me) {
     struct leaving {
       thread_stage& stage;
       worker& self;
-      ~leaving() { stage.let_go(self, wait_kind::starved, now_ns()); }
+      ~leaving() { stage.leave(self, wait_kind::starved, now_ns()); }
     } const at_the_end{*this, *self};
     auto f = function_.factory();
     while (!policy_.control().stopping()) {
@@ -423,10 +427,10 @@ bool thread_stage<In, F>::work_once(worker& self, callable& f, crew_member& me, 
   if (batch.count == 0) return false;
   const std::size_t places = std::min(p.places, batch.count);
   const std::int64_t waited = self.waited_at_work();
+  if (batch.count == 1) entrance_.freed(1);  // before the others are told that this one looks no more
   me.turn_begins(batch.count, pace_.is_long(batch.count), now);
+  if (!me.takes_turns_anywhere()) me.changed_something();
   if (batch.count == 1) {
-    entrance_.freed(1);
-    me.changed_something();
     work_at_one(*items, batch.ticket, places, self, f, me);
     std::destroy_at(items);
   } else {
@@ -435,6 +439,7 @@ bool thread_stage<In, F>::work_once(worker& self, callable& f, crew_member& me, 
   const std::int64_t ended = now_ns();
   account_for(now, waited, batch.count, self, me, ended);
   me.turn_ends();
+  me.changed_something();
   now = ended;
   if constexpr (!std::is_void_v<out>)
     why = entrance_.waiting() == 0 ? wait_kind::starved : next_->room() == 0 ? wait_kind::blocked : wait_kind::unmanned;
@@ -522,7 +527,7 @@ bool thread_stage<In, F>::await(envelope<In>* items, std::size_t count, crew_mem
       if (!can_go_on) next_->give_back(places);
     }
     if (!can_go_on) {
-      let_go(*self, wait_kind::unmanned, now_ns());
+      leave(*self, wait_kind::unmanned, now_ns());
       return false;
     }
     entrance_.carried_past(count);
@@ -542,8 +547,7 @@ void thread_stage<In, F>::carried_turn(const crew_member::burden& b, crew_member
     const std::int64_t ended = now_ns();
     account_for(now, waited, b.count, *b.by, me, ended);
     me.turn_ends();
-    let_go(*b.by, wait_kind::starved, ended);
-    if (entrance_.is_closed()) policy_.control().may_have_ended(*this);
+    leave(*b.by, wait_kind::starved, ended);
   } else {
     (void)b;
     (void)me;
@@ -585,8 +589,7 @@ void thread_stage<In, F>::relieve(crew_member& me) {
       const std::int64_t ended = now_ns();
       account_for(now, waited, count, *self, me, ended);
       me.turn_ends();
-      let_go(*self, wait_kind::starved, ended);
-      if (entrance_.is_closed()) policy_.control().may_have_ended(*this);
+      leave(*self, wait_kind::starved, ended);
       me.deliver();
     }
   } else {
@@ -723,7 +726,7 @@ auto thread_stage<In, F>::call(callable& f, argument item, worker& self) -> resu
     if (policy_.options().timeout.count() == 0)
       return std::invoke(f, std::forward<argument>(item), policy_.control().stop_token());
     std::stop_source give_up;
-    const std::stop_callback stopped(policy_.control().stop_token(), [&] { give_up.request_stop(); });
+    const system::stop_callback stopped(policy_.control().stop_token(), [&] { give_up.request_stop(); });
     const auto watched = policy_.control().deadlines().arm(wait_limit(policy_.options().timeout).deadline(), give_up);
     try {
       return std::invoke(f, std::forward<argument>(item), give_up.get_token());

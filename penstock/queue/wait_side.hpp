@@ -94,11 +94,11 @@ class wait_side {
 
 template <class Try, class CouldGoOn>
 trial wait_side::wait_for(Try try_it, CouldGoOn could_go_on, const wait_limit& limit, bool large, bool patient) {
-  for (int looks = large ? 0 : 30; looks > 0; --looks) {
+  for (int looks = large ? 0 : system::spins(30); looks > 0; --looks) {
     if (try_it() == trial::done) return trial::done;
     system::pause();
   }
-  for (int yields = 14; yields > 0; --yields) {
+  for (int yields = system::spins(14); yields > 0; --yields) {
     system::yield();
     const trial t = try_it();
     if (t == trial::done || (t == trial::again && limit.reached())) return t;
@@ -123,8 +123,15 @@ trial wait_side::wait_for(Try try_it, CouldGoOn could_go_on, const wait_limit& l
     announce(self.patient ? patient_one : eager);
     system::heavy_fence();
     result = try_it();
-    // Where it is soon, sleep: whoever is in the middle of it looks at asleep_ afterwards.
-    if (result == trial::done || (result == trial::again && (self.stopped || limit.reached()))) break;
+    const bool given_up = self.stopped || limit.reached();
+    if (result == trial::done || (result == trial::again && given_up)) break;
+    if (given_up) {
+      // Soon: it will be one or the other in a moment. Not asleep: if somebody else gets it, nobody would wake this one.
+      lock.unlock();
+      system::yield();
+      lock.lock();
+      continue;
+    }
     self.sleep(lock, std::min(limit.deadline(), self.patient ? eager_from : system::never));
     if (self.patient && system::clock::now() >= eager_from) self.patient = false;
   }

@@ -8,7 +8,7 @@ import re
 import sys
 
 CORE = ["base", "queue", "pipeline", "async", "process"]        # each may include itself and what stands before it
-MODULES = ["ledger", "engine", "asio", "watch"]                 # each may include itself and the core, not one another
+MODULES = ["ledger", "engine", "asio", "watch", "simulation"]                 # each may include itself and the core, not one another
 THIRD_PARTY_FREE = set(CORE)                                    # C++20 and Linux only
 
 
