@@ -44,25 +44,29 @@ class tray {
     made_.store(made + 1, std::memory_order_release);
   }
   [[nodiscard]] std::size_t size() const noexcept { return made_.load(std::memory_order_relaxed); }
-  // Calls send(Item*, count, index of the first) for what was made and not yet sent. Others only if it has been open
-  // for so long; under the lock, so that what comes later is sent later.
-  template <class Send>
-  void send_if_older_than(std::int64_t ns, std::int64_t now, Send send) {
+  // Another thread's. If the tray has been open for so long: calls take(Item*, count, index of the first) for what was
+  // made and not yet sent. Under the lock, so that what comes later is sent later; so it must not wait for anything.
+  template <class Take>
+  void take_if_older_than(std::int64_t ns, std::int64_t now, Take take) {
     const mutex_lock lock(mutex_);
     if (!open_ || now - since_ < ns) return;
     const std::size_t made = made_.load(std::memory_order_acquire);
-    if (made > sent_) send(items_ + sent_, made - sent_, sent_);
+    if (made > sent_) take(items_ + sent_, made - sent_, sent_);
     sent_ = made;
   }
-  // The owner's. send() returns whether it has taken over the objects themselves, in their place; otherwise they are
-  // destroyed, as are those that were sent before.
+  // The owner's. Calls send() in the same way for the rest; it may wait. It returns whether it has taken over the objects
+  // themselves, in their place; otherwise they are destroyed, as are those that were sent before.
   template <class Send>
   void close(Send send) {
-    const mutex_lock lock(mutex_);
-    open_ = false;
+    std::size_t sent = 0;
+    {
+      const mutex_lock lock(mutex_);
+      open_ = false;
+      sent = sent_;
+    }
     const std::size_t made = made_.load(std::memory_order_relaxed);
-    const bool kept = made > sent_ && send(items_ + sent_, made - sent_, sent_);
-    std::destroy_n(items_, kept ? sent_ : made);
+    const bool kept = made > sent && send(items_ + sent, made - sent, sent);
+    std::destroy_n(items_, kept ? sent : made);
   }
 
  private:

@@ -563,14 +563,19 @@ void thread_stage<In, F>::relieve(crew_member& me) {
       const std::int64_t now = now_ns();
       if constexpr (!std::is_void_v<out>) {
         worker for_nobody;
-        if (gate_)
-          at.ordered.send_if_older_than(stuck, now,
-                                        [&](std::optional<result_envelope>* items, std::size_t n, std::size_t first) {
-                                          send_ordered(at, items, n, first, for_nobody, me);
+        if (gate_) {
+          std::vector<std::optional<result_envelope>> made;
+          std::size_t first = 0;
+          at.ordered.take_if_older_than(stuck, now,
+                                        [&](std::optional<result_envelope>* ready, std::size_t n, std::size_t index) {
+                                          made.assign(std::move_iterator(ready), std::move_iterator(ready + n));
+                                          first = index;
                                         });
-        else
-          at.results.send_if_older_than(
-              stuck, now, [&](result_envelope* items, std::size_t n, std::size_t) { next_->accept(items, n); });
+          if (!made.empty()) send_ordered(at, made.data(), made.size(), first, for_nobody, me);
+        } else {
+          at.results.take_if_older_than(
+              stuck, now, [&](result_envelope* ready, std::size_t n, std::size_t) { next_->accept(ready, n); });
+        }
       }
       worker* self = nullptr;
       auto* const items = me.for_items().template room_for<envelope<In>>(most_at_once);
