@@ -82,7 +82,12 @@ class entrance {
     for_items_.call_all();
   }
   // What was never taken. REQUIRES: closed, no other call under way or to come.
-  [[nodiscard]] ring<envelope<T>> hand_over() noexcept { return ring_.take_all(); }
+  [[nodiscard]] ring<envelope<T>> hand_over() noexcept {
+    ring<envelope<T>> rest = ring_.take_all();
+    if (bytes_)
+      for (const envelope<T>& e : rest) bytes_->give_back(weight_of(e));
+    return rest;
+  }
 
   // --- looking ---
   [[nodiscard]] bool is_closed() const noexcept { return ring_.is_closed(); }
@@ -105,6 +110,10 @@ class entrance {
   using verdict = typename slot_ring<envelope<T>>::verdict;
 
   std::size_t take_room(std::size_t most) noexcept;
+  // An item larger than the whole limit is alone in it. REQUIRES: a limit in bytes.
+  [[nodiscard]] std::uint64_t weight_of(const envelope<T>& item) const noexcept {
+    return std::min<std::uint64_t>(item.bytes, bytes_->limit());
+  }
   [[nodiscard]] auto room_for_one() const noexcept {
     return [this](bool patient) { return room() > (patient ? capacity() / 2 : 0) || is_closed(); };
   }
@@ -166,8 +175,7 @@ template <class T>
 conqueue_status entrance<T>::put(envelope<T>& item, const wait_limit* limit) {
   std::optional<budget::reservation> bytes;
   if (bytes_) {
-    // An item larger than the whole limit is alone in it.
-    const std::uint64_t weight = std::min<std::uint64_t>(item.bytes, bytes_->limit());
+    const std::uint64_t weight = weight_of(item);
     if (is_closed()) return conqueue_status::closed;
     if (!limit) {
       bytes = bytes_->acquire(weight, wait_limit(system::clock::time_point::min()));
@@ -204,7 +212,7 @@ auto entrance<T>::take(std::size_t most, Take take) noexcept -> batch {
   envelope<T>* const first = ring_.item(mine);
   std::uint64_t bytes = 0;
   for (std::size_t i = 0; i < mine.count; ++i) {
-    if (bytes_) bytes += std::min<std::uint64_t>(first[i].bytes, bytes_->limit());
+    if (bytes_) bytes += weight_of(first[i]);
     take(std::move(first[i]));
   }
   const batch result{mine.count, ring_.number(mine)};
