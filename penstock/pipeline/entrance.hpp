@@ -180,10 +180,11 @@ conqueue_status entrance<T>::put(envelope<T>& item, const wait_limit* limit) {
     if (!limit) {
       bytes = bytes_->acquire(weight, wait_limit(system::clock::time_point::min()));
     } else {
-      std::stop_source either;
-      const system::stop_callback given_up(limit->stop(), [&] { either.request_stop(); });
-      const system::stop_callback closed(closing_.get_token(), [&] { either.request_stop(); });
-      bytes = bytes_->acquire(weight, wait_limit(either.get_token(), limit->deadline()));
+      // On the heap, because g++ 12 at -O1 takes one on the stack for uninitialised, and users have warnings as errors.
+      const auto either = std::make_unique<std::stop_source>();
+      const system::stop_callback given_up(limit->stop(), [&] { either->request_stop(); });
+      const system::stop_callback closed(closing_.get_token(), [&] { either->request_stop(); });
+      bytes = bytes_->acquire(weight, wait_limit(either->get_token(), limit->deadline()));
     }
     if (!bytes) return is_closed() ? conqueue_status::closed : conqueue_status::full;
   }
