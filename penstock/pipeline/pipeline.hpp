@@ -10,7 +10,10 @@
 // back: report.hpp. What a source can be: source.hpp. Errors: errors.hpp. In the background, or fed by hand:
 // running_pipeline.hpp.
 //
-// THREADS  Each worker is a thread, and so is a source that is not fed by hand. run() uses none of the caller's.
+// THREADS  `workers` is how many calls of a stage's function may be under way at the same time. There are as many threads
+//          as workers, and one for a source that is not fed by hand; which thread calls which function is the crew's
+//          choice (crew.hpp), except for per_worker(...): there each worker is a thread. A source, and a stage with one
+//          worker, is called by one thread at a time. run() uses none of the caller's.
 // ORDER    Unordered where a stage has several workers; `ordered` keeps the order of its input.
 // ENDING   The source ends → each stage finishes what it has → run() returns. A stop, or the first failure: every
 //          worker finishes what is in its hand, what waits is handed back, run() returns or throws. Every thread is
