@@ -229,6 +229,16 @@ void futex_wake(const atomic<std::uint32_t>& word, int count) noexcept;
 void yield() noexcept;
 void pause() noexcept;
 [[nodiscard]] unsigned processors() noexcept;
+
+// Simulated threads need no processor: all their time is waiting.
+class thread_clock {
+ public:
+  struct times {
+    std::int64_t ran = 0, crowded = 0;
+  };
+  [[nodiscard]] times read() noexcept { return {}; }
+};
+[[nodiscard]] inline std::int64_t process_ran() noexcept { return 0; }
 // How often to look before going to sleep: once is as good as forty times here, and leaves fewer schedules to try.
 [[nodiscard]] constexpr int spins(int on_the_machine) noexcept { return on_the_machine > 0 ? 1 : 0; }
 

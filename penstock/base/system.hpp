@@ -27,6 +27,8 @@
 #include <stop_token>
 #include <thread>
 
+#include <penstock/base/unique_fd.hpp>
+
 namespace penstock::system {
 
 template <class T>
@@ -61,6 +63,22 @@ inline void pause() noexcept {
   const unsigned count = std::thread::hardware_concurrency();
   return count ? count : 1;
 }
+
+// What the thread that asks has had of the processors so far. Asking costs 1.5 µs.
+class thread_clock {
+ public:
+  struct times {
+    std::int64_t ran = 0,
+                 crowded = 0;  // ns: on a processor; ready to run, and none was free (0 if the kernel keeps none)
+  };
+  [[nodiscard]] times read() noexcept;
+
+ private:
+  unique_fd file_;
+  bool opened_ = false;
+};
+// The same of all threads of the process: ns on a processor.
+[[nodiscard]] std::int64_t process_ran() noexcept;
 
 namespace detail {
 extern const bool has_membarrier;  // decided before main()

@@ -3,38 +3,48 @@
 
 #include <penstock/pipeline/crew.hpp>
 #include <penstock/pipeline/node.hpp>
+#include <penstock/pipeline/pace.hpp>
 
 namespace penstock {
 
 namespace {
 constexpr std::chrono::milliseconds lookout{1};
-}
+// A computing turn that stands still waits for its slice of a processor, most likely: for that long nobody steps in.
+constexpr std::chrono::milliseconds slices{20};
+}  // namespace
 
 // --- one member ---
 
-void crew_member::turn_begins(std::size_t items, bool is_long, std::int64_t now) noexcept {
+void crew_member::turn_begins(const node& at, const pace& p, std::size_t items, std::int64_t now) noexcept {
   if (!shared_) return;
-  if (is_long || items == 1) return leave_duty();
-  batch_since_.store(now, std::memory_order_relaxed);
+  constexpr std::int64_t soon = std::chrono::nanoseconds(lookout).count();
+  if (p.is_long(items) || items == 1) {
+    if (!at.computes()) return leave_duty(duty::on, duty::off);
+    const std::int64_t usual = p.each() * static_cast<std::int64_t>(items);
+    stuck_from_.store(now + std::max(std::chrono::nanoseconds(slices).count(), 4 * usual), std::memory_order_relaxed);
+    return leave_duty(duty::on, duty::computing);
+  }
+  stuck_from_.store(now + soon, std::memory_order_relaxed);
   if (crew_.asleep_.load(std::memory_order_relaxed) && !crew_.sentinel_.load(std::memory_order_relaxed))
     crew_.call_one(true);
 }
 
 void crew_member::goes_on_long() noexcept {
-  if (shared_ && duty_.load() == duty::on)
-    leave_duty();
-  else
+  const duty before = shared_ ? duty_.load() : duty::off;
+  if (before == duty::off)
     crew_.notice();  // what it has done since it went off duty, nobody may have seen
+  else
+    leave_duty(before, duty::off);
 }
 
-void crew_member::leave_duty() noexcept {
-  duty expected = duty::on;
-  if (!duty_.compare_exchange_strong(expected, duty::off)) return;  // a sentinel has done it
-  const std::size_t others = crew_.on_duty_.fetch_sub(1) - 1;
-  if (crew_.asleep_.load() == 0) return;
-  if (others > 0) return;
-  switch (crew_.what_is_ready()) {
+void crew_member::leave_duty(duty from, duty to) noexcept {
+  if (!duty_.compare_exchange_strong(from, to)) return;  // a sentinel has done it
+  const crew::watch change = crew::share_of(to) - crew::share_of(from);
+  const crew::watch now = crew_.watch_.fetch_add(change) + change;
+  if (crew_.asleep_.load() == 0 || crew::on_duty(now) > 0) return;
+  switch (crew_.what_is_ready(crew_.is_full(now))) {
     case readiness::nothing:
+      if (to == duty::computing && !crew_.sentinel_.load()) crew_.call_one(true);
       break;
     case readiness::some:
       if (!crew_.sentinel_.load()) crew_.call_one(true);
@@ -47,8 +57,9 @@ void crew_member::leave_duty() noexcept {
 
 void crew_member::turn_ends() noexcept {
   if (!shared_) return;
-  if (batch_since_.load(std::memory_order_relaxed)) batch_since_.store(0, std::memory_order_relaxed);
-  if (duty_.exchange(duty::on) == duty::off) crew_.on_duty_.fetch_add(1);
+  if (stuck_from_.load(std::memory_order_relaxed)) stuck_from_.store(0, std::memory_order_relaxed);
+  const duty before = duty_.exchange(duty::on);
+  if (before != duty::on) crew_.watch_.fetch_add(crew::one_on_duty - crew::share_of(before));
 }
 
 void crew_member::deliver() {
@@ -59,7 +70,7 @@ void crew_member::deliver() {
 }
 
 void crew_member::changed_something() noexcept {
-  if (!shared_ || duty_.load(std::memory_order_relaxed) == duty::off) crew_.notice();
+  if (!shared_ || duty_.load(std::memory_order_relaxed) != duty::on) crew_.notice();
 }
 
 // --- all of them ---
@@ -69,15 +80,16 @@ void crew::serve(crew_member& me) {
     const mutex_lock lock(mutex_);
     members_.push_back(&me);
   }
+  std::int64_t idle_since = 0;
   for (int idle = 0;;) {
     if (take_a_turn(me)) {
       idle = 0;
     } else if (over_.load()) {
       break;
-    } else if (++idle <= 8) {
+    } else if (stays_up(++idle, idle_since)) {
       system::yield();
     } else {
-      sleep(me);
+      if (!sleep(me)) break;
       idle = 0;
     }
   }
@@ -85,18 +97,34 @@ void crew::serve(crew_member& me) {
   members_.erase(std::find(members_.begin(), members_.end(), &me));
 }
 
+// The turns of others that compute are short, mostly: it is cheaper to wait for the end of one than to be woken then.
+bool crew::stays_up(int idle, std::int64_t& since) const noexcept {
+  const watch others = watch_.load(std::memory_order_relaxed) - one_on_duty;
+  if (is_full(others)) return false;
+  if (idle <= 8) {
+    since = 0;
+    return true;
+  }
+  if (others == 0 || system::spins(1) == 0) return false;
+  const std::int64_t now = now_ns();
+  if (since == 0) since = now;
+  return now - since < 30'000;
+}
+
 bool crew::take_a_turn(crew_member& me) {
+  const bool full = is_full(watch_.load(std::memory_order_relaxed) - one_on_duty);
   for (std::size_t i = nodes_.size(); i-- > 0;)
-    if (nodes_[i]->turn(me)) {
+    if (!(full && nodes_[i]->computes()) && nodes_[i]->turn(me)) {
       me.deliver();
       return true;
     }
   return false;
 }
 
-readiness crew::what_is_ready() const noexcept {
+readiness crew::what_is_ready(bool is_full) const noexcept {
   readiness most = readiness::nothing;
-  for (const auto& n : nodes_) most = std::max(most, n->ready());
+  for (const auto& n : nodes_)
+    if (!(is_full && n->computes())) most = std::max(most, n->ready());
   return most;
 }
 
@@ -104,59 +132,79 @@ readiness crew::what_is_ready() const noexcept {
 void crew::lie_down(crew_member& me) noexcept {
   sleepers_.push_back(&me);
   asleep_.fetch_add(1);
-  on_duty_.fetch_sub(1);
+  watch_.fetch_sub(one_on_duty);
 }
 
 void crew::get_up(crew_member& me) noexcept {
   sleepers_.erase(std::find(sleepers_.begin(), sleepers_.end(), &me));
   asleep_.fetch_sub(1);
-  on_duty_.fetch_add(1);
+  watch_.fetch_add(one_on_duty);
 }
 
-void crew::sleep(crew_member& me) {
+bool crew::sleep(crew_member& me) {
   mutex_lock lock(mutex_);
+  if (to_dismiss_ > 0) {
+    // Off duty like one that lies down; what it would have found is somebody else's now.
+    --to_dismiss_;
+    --size_;
+    const watch now = watch_.fetch_sub(one_on_duty) - one_on_duty;
+    lock.unlock();
+    if (on_duty(now) == 0 && what_is_ready(is_full(now)) != readiness::nothing) call_one(false);
+    return false;
+  }
   bool sentinel = false;
   int quiet = 0;
   me.called_.store(0);
   lie_down(me);
-  // Off duty first, then a last look; whoever makes work ready does it the other way round.
-  bool up = what_is_ready() != readiness::nothing;
+  // Off duty first, then a last look; whoever makes work ready does it the other way round. Computing stages are left to
+  // those who are on duty now, or compute and will look when they are done.
+  bool up = what_is_ready(is_full(watch_.load())) != readiness::nothing;
   while (!up && !over_.load()) {
     // After four quiet looks there is nothing to look out for.
-    const bool looks_out = !sentinel_.load() && (on_duty_.load() > 0 || sentinel) && quiet < 4;
+    const watch before = watch_.load();
+    const bool looks_out = !sentinel_.load() && (before != 0 || sentinel) && quiet < 4;
     if (looks_out) sentinel_.store(true);
     lock.unlock();
-    system::futex_wait(me.called_, 0, looks_out ? system::clock::now() + lookout : system::never);
+    const auto next_look = is_full(before) && on_duty(before) == 0 ? 10 * lookout : lookout;
+    system::futex_wait(me.called_, 0, looks_out ? system::clock::now() + next_look : system::never);
     lock.lock();
     if (looks_out) sentinel_.store(false);
-    if (me.called_.load() == called_to_work) return;
+    if (me.called_.load() == called_to_work) return true;
+    if (me.called_.load() == dismissed) {
+      lock.unlock();
+      if (looks_out && watch_.load() != 0) call_one(true);
+      return false;
+    }
     if (me.called_.load() == called_to_look_out) {
       me.called_.store(0);
       lie_down(me);
       sentinel = true;
       quiet = 0;
     } else if (looks_out) {
-      quiet = on_duty_.load() == 0 ? quiet + 1 : 0;
       me.relieves_ = relieve_from_duty_the_stuck();
-      up = me.relieves_ || (what_is_ready() != readiness::nothing &&
-                            (on_duty_.load() == 0 || size_ - asleep_.load() < system::processors()));
+      const watch w = watch_.load();
+      quiet = w == 0 ? quiet + 1 : 0;
+      up = me.relieves_ || (what_is_ready(is_full(w)) != readiness::nothing &&
+                            (on_duty(w) == 0 || size_ - asleep_.load() < processors_));
     }
   }
   get_up(me);
   lock.unlock();
   if (std::exchange(me.relieves_, false))
     for (const auto& n : nodes_) n->relieve(me);
+  return true;
 }
 
 bool crew::relieve_from_duty_the_stuck() noexcept {
   const std::int64_t now = now_ns();
   bool any = false;
   for (crew_member* m : members_) {
-    const std::int64_t since = m->batch_since_.load(std::memory_order_relaxed);
-    if (since == 0 || now - since < std::chrono::nanoseconds(lookout).count()) continue;
+    const std::int64_t from = m->stuck_from_.load(std::memory_order_relaxed);
+    if (from == 0 || now < from) continue;
     any = true;
-    crew_member::duty expected = crew_member::duty::on;
-    if (m->duty_.compare_exchange_strong(expected, crew_member::duty::off)) on_duty_.fetch_sub(1);
+    crew_member::duty before = m->duty_.load();
+    if (before != crew_member::duty::off && m->duty_.compare_exchange_strong(before, crew_member::duty::off))
+      watch_.fetch_sub(share_of(before));
   }
   return any;
 }
@@ -169,16 +217,46 @@ void crew::call_one(bool as_sentinel) noexcept {
     crew_member* const called = sleepers_.back();
     sleepers_.pop_back();
     asleep_.fetch_sub(1);
-    on_duty_.fetch_add(1);
+    watch_.fetch_add(one_on_duty);
     called->called_.store(as_sentinel ? called_to_look_out : called_to_work);
     word = &called->called_;
   }
   system::futex_wake(*word, 1);
 }
 
+void crew::expect_one_more() noexcept {
+  ++size_;
+  watch_.fetch_add(one_on_duty);
+}
+void crew::expect_one_less() noexcept {
+  --size_;
+  watch_.fetch_sub(one_on_duty);
+  notice();  // somebody may have relied on it
+}
+
+void crew::dismiss_one() noexcept {
+  system::atomic<std::uint32_t>* word = nullptr;
+  {
+    const mutex_lock lock(mutex_);
+    if (sleepers_.empty()) {
+      ++to_dismiss_;
+      return;
+    }
+    crew_member* const m = sleepers_.front();
+    sleepers_.erase(sleepers_.begin());
+    asleep_.fetch_sub(1);
+    --size_;
+    m->called_.store(dismissed);
+    word = &m->called_;
+  }
+  system::futex_wake(*word, 1);
+}
+
 void crew::notice() noexcept {
   // Not a load: who goes off duty changes this word and then looks, so he sees what was done before this, or is seen.
-  if (on_duty_.fetch_add(0) == 0 && asleep_.load() > 0) call_one(false);
+  const watch now = watch_.fetch_add(0);
+  if (on_duty(now) > 0 || asleep_.load() == 0) return;
+  if (!is_full(now) || what_is_ready(true) != readiness::nothing) call_one(false);
 }
 
 void crew::end() noexcept {

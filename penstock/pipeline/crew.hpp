@@ -15,10 +15,16 @@
 //             (of which nobody knows for sure), goes off duty first, and the last one to do so looks around once more and
 //             calls a sleeper if there is work. So a burst of dear items wakes one thread per item, each woken by the one
 //             before, and cheap ones are done without any wake.
+// PROCESSORS  More threads at work on computing stages than processors only take slices from each other, and a stage of
+//             one worker stands still while its thread waits for its slice (.86 instead of .95 of what is possible, at
+//             10 µs an item). So where a stage computes (node::computes(): most of its time at work is processor time), no
+//             thread is woken for it, and none begins a turn there, while as many as there are processors look for work
+//             or compute. Stages that wait for something outside are not held back.
 // SENTINEL    Batches of short items may turn out long after all. While one is under way and others sleep, one of the
 //             sleepers looks up every millisecond: if a batch has been stuck for that long, the rest of it is taken over
-//             and its results are sent on; if there is work and a processor is free, it joins in. Nobody looks up while
-//             nothing is under way: an idle crew costs nothing.
+//             and its results are sent on; if there is work and a processor is free, it joins in. It looks after the
+//             computing ones, too: who takes far longer than such items took before no longer counts as one of those who
+//             keep a processor at work. Nobody looks up while nothing is under way: an idle crew costs nothing.
 // FENCES      Crew members store what they did and look later on the same thread. Only those who are not of the crew (a
 //             push into an open pipeline, a stage with its own threads) need the full fence in notice().
 // THREADS     notice() and end() from anywhere; the rest from members.
@@ -38,6 +44,7 @@
 namespace penstock {
 
 class node;
+class pace;
 class worker;
 class crew;
 enum class readiness : std::uint8_t;
@@ -50,8 +57,10 @@ class crew_member {
   crew_member(const crew_member&) = delete;
   crew_member& operator=(const crew_member&) = delete;
 
-  // Around one turn at a stage. items: taken in it; is_long: it will, or may, take so long that others should know.
-  void turn_begins(std::size_t items, bool is_long, std::int64_t now) noexcept;
+  // Around one turn at a stage. items: taken in it; with `pace`, whether that will, or may, take so long that others
+  // should know.
+  void turn_begins(const node& at, const pace& p, std::size_t items, std::int64_t now) noexcept;
+  void long_turn_begins() noexcept { leave_duty(duty::on, duty::off); }
   void turn_ends() noexcept;
   // In a turn: from here on it may take long (a wait for room, a pause before a retry).
   void goes_on_long() noexcept;
@@ -82,13 +91,13 @@ class crew_member {
 
  private:
   friend class crew;
-  enum class duty : std::uint8_t { on, off };
-  void leave_duty() noexcept;
+  enum class duty : std::uint8_t { on, computing, off };
+  void leave_duty(duty from, duty to) noexcept;
 
   crew& crew_;
   const bool shared_;
-  system::atomic<std::int64_t> batch_since_ = 0;  // ns; 0: no batch of several items under way
-  system::atomic<duty> duty_ = duty::on;          // a sentinel may set it to off
+  system::atomic<std::int64_t> stuck_from_ = 0;  // ns, when a sentinel steps in; 0: nothing for it here
+  system::atomic<duty> duty_ = duty::on;         // a sentinel may set it to off
 
   system::atomic<std::uint32_t> called_ = 0;  // what it sleeps on; written under the crew's mutex
   bool relieves_ = false;                     // its own
@@ -107,9 +116,14 @@ class crew {
   // Before the threads start: how many there will be.
   void expect(std::size_t members) noexcept {
     size_ = members;
-    on_duty_ = members;
+    watch_ = members * one_on_duty;
   }
-  // A thread's whole life in the crew: turns until the end.
+  // One more is about to start, or could not be started after all.
+  void expect_one_more() noexcept;
+  void expect_one_less() noexcept;
+  // One less is needed: who has slept longest goes home, or else the next to lie down.
+  void dismiss_one() noexcept;
+  // A thread's whole life in the crew: turns until the end, or until it is dismissed.
   void serve(crew_member& me);
   // Work was made ready by somebody who will not look for it.
   void notice() noexcept;
@@ -120,22 +134,36 @@ class crew {
   friend class crew_member;
 
   bool take_a_turn(crew_member& me);
+  // Whether to look again rather than sleep. idle: how often it has found nothing; since: when it first asked the clock.
+  [[nodiscard]] bool stays_up(int idle, std::int64_t& since) const noexcept;
   void lie_down(crew_member& me) noexcept PENSTOCK_REQUIRES(mutex_);
   void get_up(crew_member& me) noexcept PENSTOCK_REQUIRES(mutex_);
-  // Sleeps until called, or until there is something to do for a sentinel.
-  void sleep(crew_member& me);
-  [[nodiscard]] readiness what_is_ready() const noexcept;
+  // Sleeps until called, or until there is something to do for a sentinel. False: it is dismissed.
+  [[nodiscard]] bool sleep(crew_member& me);
+  // What a member could find. is_full: the processors have enough to do, so computing stages do not count.
+  [[nodiscard]] readiness what_is_ready(bool is_full) const noexcept;
   // Takes members off duty whose batch has been under way for too long. True if there is one.
   bool relieve_from_duty_the_stuck() noexcept PENSTOCK_REQUIRES(mutex_);
   void call_one(bool as_sentinel) noexcept;
 
   // What crew_member::called_ may say; 0: nothing.
-  static constexpr std::uint32_t called_to_work = 1, called_to_look_out = 2, called_home = 3;
+  static constexpr std::uint32_t called_to_work = 1, called_to_look_out = 2, called_home = 3, dismissed = 4;
 
   const std::vector<std::unique_ptr<node>>& nodes_;
-  std::size_t size_ = 0;  // constant after expect()
+  system::atomic<std::size_t> size_ = 0;
 
-  alignas(64) system::atomic<std::size_t> on_duty_ = 0;
+  // How many are on duty, and how many off duty are known to compute: one word, so that both change at once.
+  using watch = std::uint64_t;
+  static constexpr watch one_on_duty = 1, one_computing = watch{1} << 32;
+  static constexpr std::size_t on_duty(watch w) noexcept { return w & (one_computing - 1); }
+  static constexpr std::size_t computing(watch w) noexcept { return w >> 32; }
+  [[nodiscard]] bool is_full(watch w) const noexcept { return on_duty(w) + computing(w) >= processors_; }
+  static constexpr watch share_of(crew_member::duty d) noexcept {
+    return d == crew_member::duty::on ? one_on_duty : d == crew_member::duty::computing ? one_computing : 0;
+  }
+
+  const std::size_t processors_ = system::processors();
+  alignas(64) system::atomic<watch> watch_ = 0;
   system::atomic<std::size_t> asleep_ = 0;  // the length of sleepers_
   system::atomic<bool> sentinel_ = false;
   system::atomic<bool> over_ = false;
@@ -143,6 +171,7 @@ class crew {
   mutable mutex mutex_;                                             // guards what follows
   std::vector<crew_member*> sleepers_ PENSTOCK_GUARDED_BY(mutex_);  // the last to come is the first to be called
   std::vector<crew_member*> members_ PENSTOCK_GUARDED_BY(mutex_);
+  std::size_t to_dismiss_ PENSTOCK_GUARDED_BY(mutex_) = 0;
 };
 
 }  // namespace penstock

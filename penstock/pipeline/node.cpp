@@ -1,15 +1,16 @@
+#include <algorithm>
+
 #include <penstock/pipeline/node.hpp>
 
 namespace penstock {
 
-node::node(std::string name, std::size_t workers)
+node::node(std::string name, worker_count workers)
     : name_(std::move(name)),
-      workers_(workers),
-      next_free_(std::make_unique<system::atomic<std::uint32_t>[]>(workers)) {
-  for (std::size_t i = workers; i-- > 0;) {
-    next_free_[i] = static_cast<std::uint32_t>(free_.load() & nobody);
-    free_ = i;
-  }
+      range_(workers),
+      workers_(workers.most()),
+      present_(workers.least()),
+      next_(std::make_unique<system::atomic<std::uint32_t>[]>(workers.most())) {
+  for (std::size_t i = workers.most(); i-- > 0;) push(i < workers.least() ? free_ : absent_, i);
 }
 
 worker* node::hire(std::int64_t now) noexcept {
@@ -17,28 +18,75 @@ worker* node::hire(std::int64_t now) noexcept {
   // Not an addition that is taken back: in between the stage would look at work to the one who asks whether it has ended.
   std::size_t working = at_work_.load();
   do {
-    if (working >= workers_.size()) return nullptr;
+    if (working >= present_.load(std::memory_order_relaxed)) return nullptr;
   } while (!at_work_.compare_exchange_weak(working, working + 1));
-  std::uint64_t top = free_.load(std::memory_order_acquire);
-  for (;;) {
-    const auto index = static_cast<std::uint32_t>(top & nobody);
-    const std::uint64_t below = ((top >> 32) + 1) << 32 | next_free_[index].load(std::memory_order_relaxed);
-    if (free_.compare_exchange_weak(top, below, std::memory_order_acquire, std::memory_order_acquire)) {
-      workers_[index].wait_ends(now);
-      return &workers_[index];
-    }
-  }
+  worker& w = workers_[pop(free_)];
+  w.wait_ends(now);
+  return &w;
 }
 
 void node::let_go(worker& w, wait_kind why, std::int64_t now) noexcept {
+  if (leaving_.load(std::memory_order_relaxed) > 0 && take_one(leaving_)) return dismiss(w, now);
   w.wait_begins(why, now);
-  const std::uint64_t index = index_of(w);
-  std::uint64_t top = free_.load(std::memory_order_relaxed);
-  do {
-    next_free_[index].store(static_cast<std::uint32_t>(top & nobody), std::memory_order_relaxed);
-  } while (!free_.compare_exchange_weak(top, ((top >> 32) + 1) << 32 | index, std::memory_order_release,
-                                        std::memory_order_relaxed));
+  push(free_, index_of(w));
   at_work_.fetch_sub(1);
+}
+
+void node::add_worker(std::int64_t now) noexcept {
+  if (take_one(leaving_)) return;  // one stays after all
+  const std::uint32_t index = pop(absent_);
+  workers_[index].wait_ends(now);
+  workers_[index].wait_begins(wait_kind::starved, now);
+  push(free_, index);
+  present_.fetch_add(1);
+}
+
+void node::remove_worker(std::int64_t now) noexcept {
+  if (worker* const w = hire(now))
+    dismiss(*w, now);
+  else
+    leaving_.fetch_add(1);
+}
+
+void node::dismiss(worker& w, std::int64_t now) noexcept {
+  w.wait_begins(wait_kind::absent, now);
+  push(absent_, index_of(w));
+  // In this order: at work and free are never more than present.
+  present_.fetch_sub(1);
+  at_work_.fetch_sub(1);
+}
+
+bool node::take_one(system::atomic<std::size_t>& number) noexcept {
+  std::size_t n = number.load();
+  while (n > 0)
+    if (number.compare_exchange_weak(n, n - 1)) return true;
+  return false;
+}
+
+void node::push(stack& s, std::uint64_t index) noexcept {
+  std::uint64_t top = s.load(std::memory_order_relaxed);
+  do {
+    next_[index].store(static_cast<std::uint32_t>(top & nobody), std::memory_order_relaxed);
+  } while (!s.compare_exchange_weak(top, ((top >> 32) + 1) << 32 | index, std::memory_order_release,
+                                    std::memory_order_relaxed));
+}
+
+std::uint32_t node::pop(stack& s) noexcept {
+  std::uint64_t top = s.load(std::memory_order_acquire);
+  for (;;) {
+    const auto index = static_cast<std::uint32_t>(top & nobody);
+    const std::uint64_t below = ((top >> 32) + 1) << 32 | next_[index].load(std::memory_order_relaxed);
+    if (s.compare_exchange_weak(top, below, std::memory_order_acquire, std::memory_order_acquire)) return index;
+  }
+}
+
+void node::used(std::int64_t at_work_ns, std::int64_t ran_ns, std::int64_t crowded_ns) noexcept {
+  ran_ns_.fetch_add(ran_ns, std::memory_order_relaxed);
+  crowded_ns_.fetch_add(crowded_ns, std::memory_order_relaxed);
+  if (at_work_ns <= 0) return;
+  const double share = std::min(1.0, static_cast<double>(ran_ns + crowded_ns) / static_cast<double>(at_work_ns));
+  const double before = computing_share_.load(std::memory_order_relaxed);
+  computing_share_.store(before + (share - before) / 4, std::memory_order_relaxed);
 }
 
 }  // namespace penstock

@@ -7,6 +7,7 @@
 // every thread of the run has ended.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -18,6 +19,7 @@
 #include <penstock/base/wait_limit.hpp>
 #include <penstock/pipeline/crew.hpp>
 #include <penstock/pipeline/item.hpp>
+#include <penstock/pipeline/options.hpp>
 #include <penstock/pipeline/report.hpp>
 #include <penstock/pipeline/worker.hpp>
 #include <penstock/queue/status.hpp>
@@ -33,7 +35,7 @@ enum class readiness : std::uint8_t {
 
 class node {
  public:
-  node(std::string name, std::size_t workers);
+  node(std::string name, worker_count workers);
   node(const node&) = delete;
   node& operator=(const node&) = delete;
   virtual ~node() = default;
@@ -49,6 +51,8 @@ class node {
   // A turn for what `me` has carried here.
   virtual void carried_turn(const crew_member::burden&, crew_member&) {}
   [[nodiscard]] virtual readiness ready() const noexcept = 0;
+  // Whether items wait here whose results would find room, whether or not a worker is free.
+  [[nodiscard]] virtual bool has_work() const noexcept { return false; }
   // Takes over what others have in their hands at this stage and have not come to in the last millisecond.
   virtual void relieve(crew_member&) {}
   // A stage with its own threads: one worker's whole life.
@@ -77,11 +81,21 @@ class node {
   [[nodiscard]] const std::string& name() const noexcept { return name_; }
   [[nodiscard]] std::vector<worker>& workers() noexcept { return workers_; }
   [[nodiscard]] const std::vector<worker>& workers() const noexcept { return workers_; }
-  // Processor time that the stage has had, and time that it was ready and no processor was free.
-  void used(std::int64_t ran_ns, std::int64_t crowded_ns) noexcept {
-    ran_ns_.fetch_add(ran_ns, std::memory_order_relaxed);
-    crowded_ns_.fetch_add(crowded_ns, std::memory_order_relaxed);
+  [[nodiscard]] worker_count range() const noexcept { return range_; }
+  // How many workers there should be now, and are, but for some that have been told to go when they are done.
+  [[nodiscard]] std::size_t present() const noexcept {
+    return present_.load(std::memory_order_relaxed) - leaving_.load(std::memory_order_relaxed);
   }
+  [[nodiscard]] bool is_idle() const noexcept { return at_work_.load() == 0; }
+  // By one thread, the scaler, within the range. remove_worker: one that is free, or else the first to be free. It looks at
+  // work for a moment, so the stage may have to be told afterwards that it has ended.
+  void add_worker(std::int64_t now) noexcept;
+  void remove_worker(std::int64_t now) noexcept;
+
+  // In so much time at work: processor time that the stage has had, and time that it was ready and no processor was free.
+  void used(std::int64_t at_work_ns, std::int64_t ran_ns, std::int64_t crowded_ns) noexcept;
+  // Whether it is processor time that its turns mostly take, as far as is known.
+  [[nodiscard]] bool computes() const noexcept { return computing_share_.load(std::memory_order_relaxed) > .8; }
   [[nodiscard]] std::int64_t ran_ns() const noexcept { return ran_ns_.load(std::memory_order_relaxed); }
   [[nodiscard]] std::int64_t crowded_ns() const noexcept { return crowded_ns_.load(std::memory_order_relaxed); }
 
@@ -91,24 +105,37 @@ class node {
   // why: what the worker waits for from now on.
   void let_go(worker& w, wait_kind why, std::int64_t now) noexcept;
   [[nodiscard]] bool has_free_worker() const noexcept {
-    return at_work_.load(std::memory_order_relaxed) < workers_.size();
+    return at_work_.load(std::memory_order_relaxed) < present_.load(std::memory_order_relaxed);
   }
   [[nodiscard]] std::size_t index_of(const worker& w) const noexcept {
     return static_cast<std::size_t>(&w - workers_.data());
   }
 
  private:
+  // Workers by index, the last to come first: a stack through next_, with a count beside its top, so that a top that was
+  // taken and came back is not taken for the same.
+  using stack = system::atomic<std::uint64_t>;  // count << 32 | index
+  static constexpr std::uint32_t nobody = ~std::uint32_t{0};
+  void push(stack& s, std::uint64_t index) noexcept;
+  // REQUIRES: there is one.
+  [[nodiscard]] std::uint32_t pop(stack& s) noexcept;
+  void dismiss(worker& w, std::int64_t now) noexcept;
+  // True, and counted, if the number was above zero.
+  static bool take_one(system::atomic<std::size_t>& number) noexcept;
+
   const std::string name_;
-  std::vector<worker> workers_;
+  const worker_count range_;
+  std::vector<worker> workers_;              // as many as there may be
+  system::atomic<std::size_t> present_;      // at work or free
+  system::atomic<std::size_t> leaving_ = 0;  // so many of them are not wanted any more
   system::atomic<std::size_t> at_work_ = 0;
   system::atomic<bool> ended_ = false;
-  // The workers that are free, the last to come first: a stack through next_free_, with a count beside its top, so that
-  // a top that was taken and came back is not taken for the same.
-  static constexpr std::uint32_t nobody = ~std::uint32_t{0};
-  system::atomic<std::uint64_t> free_ = nobody;  // count << 32 | index
-  std::unique_ptr<system::atomic<std::uint32_t>[]> next_free_;
+  stack free_ = nobody;
+  stack absent_ = nobody;
+  std::unique_ptr<system::atomic<std::uint32_t>[]> next_;
   system::atomic<std::int64_t> ran_ns_ = 0;
   system::atomic<std::int64_t> crowded_ns_ = 0;
+  std::atomic<double> computing_share_ = 0;  // of its time at work, lately; two that report at once may lose one report
 };
 
 // Where the stage before puts its results: a node's typed side.

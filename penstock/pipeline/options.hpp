@@ -4,6 +4,7 @@
 #pragma once
 
 #include <chrono>
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <exception>
@@ -19,6 +20,28 @@ enum class on_error {
   stop,  // the first failed item ends the run
   skip,  // it is recorded and the run goes on
 };
+
+// How many workers a stage has: a fixed number, a range within which the run finds the right one (scaling.hpp), or
+// `automatic`, the range that suits most.
+//
+//   {.workers = 4}    {.workers = {2, 16}}    {.workers = penstock::automatic}
+class worker_count {
+ public:
+  template <std::integral N>
+  constexpr worker_count(N fixed) noexcept : worker_count(fixed, fixed) {}  // NOLINT(google-explicit-constructor)
+  template <std::integral N, std::integral M>
+  constexpr worker_count(N least, M most) noexcept
+      : least_(least > 0 ? static_cast<std::size_t>(least) : 0), most_(most > 0 ? static_cast<std::size_t>(most) : 0) {}
+
+  [[nodiscard]] constexpr std::size_t least() const noexcept { return least_; }
+  [[nodiscard]] constexpr std::size_t most() const noexcept { return most_; }
+  [[nodiscard]] constexpr bool is_fixed() const noexcept { return least_ == most_; }
+  friend constexpr bool operator==(worker_count, worker_count) noexcept = default;
+
+ private:
+  std::size_t least_, most_;
+};
+inline constexpr worker_count automatic{1, 64};
 
 // A failed item is tried again by the same worker, after a pause that doubles from try to try.
 struct retry_policy {
@@ -37,7 +60,7 @@ struct failure_limit {
 };
 
 struct stage_options {
-  std::size_t workers = 1;
+  worker_count workers = 1;
   std::size_t capacity = 16;       // items that may wait before this stage; at least 1
   std::size_t capacity_bytes = 0;  // their size, if the item type tells it (item.hpp); 0: no limit in bytes
   // Results leave in the order of the items, whichever worker is done first. With several workers up to capacity +

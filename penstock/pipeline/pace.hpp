@@ -18,7 +18,7 @@ namespace penstock {
 
 class pace {
  public:
-  static constexpr std::int64_t turn_ns = 20'000;
+  static constexpr std::int64_t turn_ns = 50'000;
   static constexpr std::int64_t long_ns = 10'000;  // worth waking somebody (6.6 µs) for
   static constexpr std::int64_t surprise_ns = 100'000;
   static constexpr std::size_t most_at_once = 256;  // beyond that there is nothing left to save

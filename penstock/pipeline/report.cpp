@@ -102,7 +102,9 @@ std::string relief(const report& r, std::size_t index) {
   if (computes && stage.crowded > .25)
     return "it computes, and other programs keep it waiting for a processor " + percent(stage.crowded) +
            " of that time: the rate rises when those end, or with more processors";
-  const std::string more = "more workers than " + std::to_string(stage.workers);
+  const std::string more = stage.least_workers == stage.most_workers
+                               ? "more workers than " + std::to_string(stage.workers)
+                               : "a range that ends above " + std::to_string(stage.most_workers);
   std::string advice = computes ? "it computes, and processors are free: " + more + " would raise the rate"
                                 : "it mostly waits for something outside: " + more + " would raise the rate";
   if (const stage_report* next = next_limit(r, index); next && next->busy > .05)
@@ -111,6 +113,24 @@ std::string relief(const report& r, std::size_t index) {
 }
 
 }  // namespace
+
+std::string_view to_string(scaling_reason r) noexcept {
+  switch (r) {
+    case scaling_reason::none:
+      return "none";
+    case scaling_reason::waits_outside:
+      return "work waited, and its workers mostly wait for something outside";
+    case scaling_reason::processors_free:
+      return "work waited, and processors were free";
+    case scaling_reason::no_gain:
+      return "more had not raised the rate";
+    case scaling_reason::idle:
+      return "the others had nothing to do";
+    case scaling_reason::no_thread:
+      return "the system gave no more threads";
+  }
+  return "?";
+}
 
 std::string_view to_string(outcome o) noexcept {
   switch (o) {
@@ -196,6 +216,23 @@ std::string report::bottleneck_sentence() const {
          relief(*this, index) + '.';
 }
 
+namespace {
+// What became of a range of workers, and why.
+void print_scaling(std::ostream& out, const stage_report& s) {
+  out << '"' << s.name << "\" has " << plural(s.workers, "worker") << ", of " << s.least_workers << " to "
+      << s.most_workers;
+  if (s.scaling.empty()) {
+    out << ": nothing called for another number\n";
+    return;
+  }
+  std::size_t highest = s.workers;
+  for (const scaling_step& step : s.scaling) highest = std::max({highest, step.from, step.to});
+  out << " (" << plural(s.scaling.size(), "change") << ", up to " << highest << "; the last after "
+      << duration_text(s.scaling.back().at) << ", from " << s.scaling.back().from << " to " << s.scaling.back().to
+      << ", because " << to_string(s.scaling.back().why) << ")\n";
+}
+}  // namespace
+
 std::ostream& print_numbers(std::ostream& out, const report& r) {
   std::size_t width = 6;
   for (const stage_report& s : r.stages) width = std::max(width, s.name.size());
@@ -234,7 +271,10 @@ std::ostream& print_numbers(std::ostream& out, const report& r) {
   }
   if (r.latency.samples)
     out << "; latency p50 " << duration_text(r.latency.p50) << ", p99 " << duration_text(r.latency.p99);
-  return out << '\n' << r.bottleneck_sentence() << '\n';
+  out << '\n' << r.bottleneck_sentence() << '\n';
+  for (const stage_report& s : r.stages)
+    if (s.least_workers != s.most_workers) print_scaling(out, s);
+  return out;
 }
 
 std::ostream& operator<<(std::ostream& out, const report& r) {
@@ -263,8 +303,16 @@ std::string to_json(const report& r) {
         << R"(,"dead_lettered":)" << s.dead_lettered << R"(,"returned":)" << s.returned << R"(,"out":)" << s.out
         << R"(,"retried":)" << s.retried << R"(,"busy":)" << s.busy << R"(,"starved":)" << s.starved << R"(,"blocked":)"
         << s.blocked << R"(,"paused":)" << s.paused << R"(,"processor":)" << s.processor << R"(,"crowded":)"
-        << s.crowded << R"(,"waiting":)" << s.waiting << R"(,"peak_waiting":)" << s.peak_waiting << R"(,"capacity":)"
-        << s.capacity << R"(,"service":)";
+        << s.crowded << R"(,"least_workers":)" << s.least_workers << R"(,"most_workers":)" << s.most_workers
+        << R"(,"scaling":[)";
+    const char* between = "";
+    for (const scaling_step& step : s.scaling) {
+      out << between << R"({"at_s":)" << seconds(step.at) << R"(,"from":)" << step.from << R"(,"to":)" << step.to
+          << R"(,"why":)" << quoted(std::string(to_string(step.why))) << '}';
+      between = ",";
+    }
+    out << R"(],"waiting":)" << s.waiting << R"(,"peak_waiting":)" << s.peak_waiting << R"(,"capacity":)" << s.capacity
+        << R"(,"service":)";
     json_quantiles(out, s.service);
     out << '}';
     comma = ",";

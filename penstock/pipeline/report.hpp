@@ -17,6 +17,7 @@
 #include <cstdint>
 #include <iosfwd>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <penstock/pipeline/errors.hpp>
@@ -34,9 +35,28 @@ enum class outcome {
 
 [[nodiscard]] std::string_view to_string(outcome o) noexcept;
 
+// Why a stage with a range of workers got more or fewer.
+enum class scaling_reason : std::uint8_t {
+  none,
+  waits_outside,    // work waited, and its workers mostly waited for something outside
+  processors_free,  // work waited, and processors were free
+  no_gain,          // more workers had not raised the rate
+  idle,             // some had nothing to do
+  no_thread,        // the system gave no more threads
+};
+[[nodiscard]] std::string_view to_string(scaling_reason r) noexcept;
+
+struct scaling_step {
+  std::chrono::nanoseconds at{0};  // since the run began
+  std::size_t from = 0, to = 0;    // workers
+  scaling_reason why{};
+};
+
 struct stage_report {
   std::string name;
-  std::size_t workers = 0;
+  std::size_t workers = 0;                          // now, or at the end
+  std::size_t least_workers = 0, most_workers = 0;  // its range; the same where the number is fixed
+  std::vector<scaling_step> scaling{};              // the last 64
 
   std::uint64_t in = 0;        // items that entered
   std::uint64_t passed = 0;    // finished here with a result, or delivered where this is the sink

@@ -20,22 +20,29 @@ run_control::~run_control() {
 void run_control::start() {
   for (const auto& n : nodes_) n->check();
   std::size_t members = 0, own = 0;
-  for (const auto& n : nodes_) (n->has_own_threads() ? own : members) += n->workers().size();
-  threads_.reserve(members + own);
+  for (const auto& n : nodes_) (n->has_own_threads() ? own : members) += n->present();
+  own_threads_.reserve(own);
   crew_.expect(members);
   const std::int64_t now = now_ns();
   began_ns_ = now;
   for (const auto& n : nodes_)
-    for (worker& w : n->workers()) w.begin(now);
+    for (std::size_t i = 0; i < n->workers().size(); ++i) n->workers()[i].begin(now, i < n->present());
   phase_ = phase::started;
+  scaler_.emplace(nodes_, scaler::means{.add_thread = [this] { add_member(); },
+                                        .remove_thread = [this] { crew_.dismiss_one(); },
+                                        .join_the_gone = [this] { join_the_gone(); },
+                                        .worker_added = [this] { crew_.notice(); },
+                                        .worker_removed = [this](node& n) { may_have_ended(n); }});
   try {
     for (std::size_t i = nodes_.size(); i-- > 0;)
       if (nodes_[i]->has_own_threads())
-        for (worker& w : nodes_[i]->workers()) threads_.emplace_back([this, i, &w] { own_thread_main(*nodes_[i], w); });
-    for (std::size_t i = 0; i < members; ++i) threads_.emplace_back([this] { member_main(); });
+        for (worker& w : nodes_[i]->workers())
+          own_threads_.emplace_back([this, i, &w] { own_thread_main(*nodes_[i], w); });
+    for (std::size_t i = 0; i < members; ++i) start_member();
+    if (scaler_->is_needed()) scaler_thread_ = system::thread([this] { scaler_->run(); });
   } catch (...) {
     request_stop();
-    crew_.end();
+    end_threads();
     join_all();
     throw;
   }
@@ -44,6 +51,40 @@ void run_control::start() {
   // Last: they may run at once, and then everything has to be there to be stopped.
   on_stop_.emplace(options_.stop, [this] { request_stop(); });
   on_drain_.emplace(options_.drain, [this] { drain(); });
+}
+
+void run_control::start_member() {
+  member_thread& m = members_.emplace_back();
+  try {
+    m.thread = system::thread([this, &m] {
+      member_main();
+      m.gone = true;
+    });
+  } catch (...) {
+    members_.pop_back();
+    throw;
+  }
+}
+
+void run_control::add_member() {
+  crew_.expect_one_more();
+  try {
+    start_member();
+  } catch (...) {
+    crew_.expect_one_less();
+    throw;
+  }
+}
+
+void run_control::join_the_gone() noexcept {
+  for (auto m = members_.begin(); m != members_.end();) {
+    if (m->gone.load()) {
+      m->thread.join();
+      m = members_.erase(m);
+    } else {
+      ++m;
+    }
+  }
 }
 
 void run_control::member_main() noexcept {
@@ -77,8 +118,13 @@ void run_control::may_have_ended(node& n) noexcept {
     if (i + 1 < nodes_.size())
       nodes_[i + 1]->close_input();
     else
-      crew_.end();
+      end_threads();
   }
+}
+
+void run_control::end_threads() noexcept {
+  crew_.end();
+  if (scaler_) scaler_->end();
 }
 
 std::size_t run_control::index_of(const node& n) const noexcept {
@@ -156,8 +202,11 @@ void run_control::hand_back(unfinished_item item) noexcept {
 }
 
 void run_control::join_all() noexcept {
-  for (system::thread& t : threads_) t.join();
-  threads_.clear();
+  if (scaler_thread_.joinable()) scaler_thread_.join();  // before those that it starts and joins
+  for (system::thread& t : own_threads_) t.join();
+  own_threads_.clear();
+  for (member_thread& m : members_) m.thread.join();
+  members_.clear();
   on_stop_.reset();
   on_drain_.reset();
   for (const auto& n : nodes_) n->hand_back_rest();
@@ -208,7 +257,10 @@ report run_control::account() const {
   for (const auto& n : nodes_) {
     stage_report s;
     s.name = n->name();
-    s.workers = n->workers().size();
+    s.workers = n->present();
+    s.least_workers = n->range().least();
+    s.most_workers = n->range().most();
+    if (scaler_ && !n->range().is_fixed()) s.scaling = scaler_->steps(*n);
     worker::times sum;
     std::vector<const histogram*> services;
     for (const worker& w : n->workers()) {

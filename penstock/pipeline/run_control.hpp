@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <exception>
 #include <functional>
+#include <list>
 #include <memory>
 #include <optional>
 #include <stop_token>
@@ -26,6 +27,7 @@
 #include <penstock/pipeline/node.hpp>
 #include <penstock/pipeline/options.hpp>
 #include <penstock/pipeline/report.hpp>
+#include <penstock/pipeline/scaler.hpp>
 
 namespace penstock {
 
@@ -64,13 +66,24 @@ class run_control {
   void hand_back(unfinished_item item) noexcept;
   // After its input was closed, or a worker of it was let go: if it has ended, the next one's input is closed, and so on.
   void may_have_ended(node& n) noexcept;
+  // A stage with a range of workers has found work.
+  void scales() noexcept { scaler_->notice(); }
   // An item was put into the first stage by somebody outside of the run.
   void made_ready() noexcept { crew_.notice(); }
 
  private:
   enum class phase { built, started, ended };
 
-  void member_main() noexcept;                           // of a thread of the crew
+  // A thread of the crew. gone: it has nothing more to do here than to be joined.
+  struct member_thread {
+    system::atomic<bool> gone = false;
+    system::thread thread;
+  };
+  void start_member();
+  void add_member();
+  void join_the_gone() noexcept;
+  void member_main() noexcept;
+  void end_threads() noexcept;
   void own_thread_main(node& n, worker& self) noexcept;  // of a thread of a stage of its own
   [[nodiscard]] std::size_t index_of(const node& n) const noexcept;
   void join_all() noexcept;
@@ -87,8 +100,11 @@ class run_control {
   system::atomic<bool> open_ = false;
   std::atomic<bool> source_ended_ = false;
   deadline_watch deadlines_;
-  phase phase_ = phase::built;  // of the thread that starts and waits
-  std::vector<system::thread> threads_;
+  phase phase_ = phase::built;               // of the thread that starts and waits
+  std::vector<system::thread> own_threads_;  // of stages
+  std::list<member_thread> members_;         // of the crew; while there is a scaler, its
+  std::optional<scaler> scaler_;             // none: every number of workers is fixed
+  system::thread scaler_thread_;
   std::atomic<std::int64_t> began_ns_ = 0;
   std::atomic<std::int64_t> ended_ns_ = 0;
   std::optional<system::stop_callback<std::function<void()>>> on_stop_;

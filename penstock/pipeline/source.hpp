@@ -123,7 +123,7 @@ class pull_source_node final : public node {
     if (places == 0 && next_.room() != inlet<item>::npos) return false;
     const std::size_t most = std::max<std::size_t>(places, 1);
     const std::int64_t waited = self.waited_at_work();
-    me.turn_begins(most, pace_.is_long(most), began);
+    me.turn_begins(*this, pace_, most, began);
     std::size_t pulled = 0;
     if (most == 1) {
       if (auto e = pull_one(self)) {

@@ -15,7 +15,9 @@ void stage_policy::check() const {
   const auto require = [this](bool holds, const char* what) {
     if (!holds) throw std::invalid_argument("penstock: stage \"" + stage_ + "\": " + what);
   };
-  require(options_.workers > 0, "needs at least one worker");
+  const worker_count workers = options_.workers;
+  require(workers.least() > 0, "needs at least one worker");
+  require(workers.least() <= workers.most(), "has a range of workers whose end comes before its beginning");
   require(options_.capacity > 0, "needs a capacity of at least 1");
   require(options_.retry.attempts > 0, "retry.attempts counts the first one too, so it is at least 1");
   require(options_.retry.jitter >= 0 && options_.retry.jitter <= 1, "retry.jitter is a share from 0 to 1");
@@ -26,12 +28,14 @@ void stage_policy::check() const {
   require(abilities_.can_keep_item || (options_.retry.attempts == 1 && !options_.dead_letter),
           "uses its item up and the item cannot be copied, so it can be neither retried nor dead-lettered; take it by "
           "reference");
-  require(abilities_.shareable || options_.workers == 1,
+  require(workers.is_fixed() || !abilities_.own_threads,
+          "has a function made per worker, each on a thread of its own: give it a fixed number of workers");
+  require(abilities_.shareable || workers.most() == 1,
           "has a function that changes its own state (a mutable lambda): use one worker, or per_worker(...)");
   require(options_.capacity_bytes == 0 || abilities_.knows_bytes,
           "has a capacity in bytes, but its items do not tell their size: give their type a function item_bytes(const "
           "item&)");
-  require(!(options_.ordered && abilities_.is_sink && options_.workers > 1),
+  require(!(options_.ordered && abilities_.is_sink && workers.most() > 1),
           "a sink with several workers cannot keep the order: use one worker");
 }
 

@@ -20,6 +20,7 @@ struct stage_abilities {
   bool can_keep_item = false;  // after a failed attempt the item, or a copy of it, is still there
   bool shareable = false;      // the function may be called by several workers at once
   bool knows_bytes = false;    // items tell their size
+  bool own_threads = false;    // a worker is a thread
 };
 
 class stage_policy {

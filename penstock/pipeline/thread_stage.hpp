@@ -41,10 +41,10 @@ class thread_stage final : public node, public inlet<In> {
         function_(std::move(function)),
         next_(next),
         entrance_(std::max<std::size_t>(1, policy_.options().capacity), policy_.options().capacity_bytes),
-        posts_(std::make_unique<post[]>(options_workers())) {
+        posts_(std::make_unique<post[]>(range().most())) {
     if constexpr (!std::is_void_v<out>)
-      if (policy_.options().ordered && policy_.options().workers > 1)
-        gate_ = std::make_unique<gate_type>(policy_.options().workers + policy_.options().capacity);
+      if (policy_.options().ordered && range().most() > 1)
+        gate_ = std::make_unique<gate_type>(range().most() + policy_.options().capacity);
   }
 
   void check() const override { policy_.check(); }
@@ -52,6 +52,11 @@ class thread_stage final : public node, public inlet<In> {
   bool turn(crew_member& me) override;
   void carried_turn(const crew_member::burden& b, crew_member& me) override;
   [[nodiscard]] readiness ready() const noexcept override;
+  [[nodiscard]] bool has_work() const noexcept override {
+    if constexpr (!std::is_void_v<out>)
+      if (next_->room() == 0) return false;
+    return entrance_.waiting() > 0;
+  }
   void relieve(crew_member& me) override;
   [[nodiscard]] bool has_own_threads() const noexcept override { return stage_traits::is_per_worker<F>; }
   void serve(worker& self, crew_member& me) override;
@@ -106,7 +111,8 @@ class thread_stage final : public node, public inlet<In> {
             .takes_stop = stage_traits::takes_stop<callable&, argument>,
             .can_keep_item = !consumes || std::copy_constructible<In>,
             .shareable = shareable(),
-            .knows_bytes = has_bytes<In>};
+            .knows_bytes = has_bytes<In>,
+            .own_threads = stage_traits::is_per_worker<F>};
   }
   static constexpr bool shareable() {
     if constexpr (stage_traits::is_per_worker<F>)
@@ -142,10 +148,8 @@ class thread_stage final : public node, public inlet<In> {
     }
   }
 
-  [[nodiscard]] std::size_t options_workers() const noexcept { return policy_.options().workers; }
-
   // Items that take so long are left for other workers rather than taken at once.
-  static constexpr std::int64_t share_from_ns = 500;
+  static constexpr std::int64_t share_from_ns = 500, least_turn_ns = 15'000;
   // A batch and its results stay in the first cache.
   static constexpr std::size_t most_at_once =
       std::clamp<std::size_t>(16384 / std::max(sizeof(envelope<In>), sizeof(result_envelope)), 1, pace::most_at_once);
@@ -341,6 +345,7 @@ bool thread_stage<In, F>::turn(crew_member& me) {
     std::int64_t now = now_ns();
     worker* const self = hire(now);
     if (!self) return false;
+    if (!range().is_fixed()) policy_.control().scales();
     wait_kind why = wait_kind::starved;
     const bool done = work_once(*self, function_, me, now, false, why);
     leave(*self, why, now);
@@ -391,11 +396,11 @@ readiness thread_stage<In, F>::ready() const noexcept {
 template <class In, class F>
 auto thread_stage<In, F>::make_plan(bool must_go) noexcept -> plan {
   std::size_t items = std::min({pace_.batch(), entrance_.capacity(), most_at_once});
-  const std::size_t workers = policy_.options().workers;
-  if (items > 1 && workers > 1) {
-    // Work worth sharing is shared: as many as leave something for the others.
-    const std::size_t waiting = entrance_.waiting();
-    if (pace_.each() >= share_from_ns) items = std::clamp<std::size_t>(waiting / workers, 1, items);
+  const std::size_t workers = present();
+  if (items > 1 && workers > 1 && pace_.each() >= share_from_ns) {
+    // Work worth sharing is shared: as many as leave something for the others, in turns that are worth their cost.
+    const std::size_t worthwhile = static_cast<std::size_t>(least_turn_ns / pace_.each() + 1);
+    items = std::clamp<std::size_t>(entrance_.waiting() / workers, std::min(worthwhile, items), items);
   }
   if constexpr (std::is_void_v<out>) {
     return {items, 0};
@@ -428,7 +433,7 @@ bool thread_stage<In, F>::work_once(worker& self, callable& f, crew_member& me, 
   const std::size_t places = std::min(p.places, batch.count);
   const std::int64_t waited = self.waited_at_work();
   if (batch.count == 1) entrance_.freed(1);  // before the others are told that this one looks no more
-  me.turn_begins(batch.count, pace_.is_long(batch.count), now);
+  me.turn_begins(*this, pace_, batch.count, now);
   if (!me.takes_turns_anywhere()) me.changed_something();
   if (batch.count == 1) {
     work_at_one(*items, batch.ticket, places, self, f, me);
@@ -506,7 +511,6 @@ void thread_stage<In, F>::work_at_many(envelope<In>* items, std::size_t count, s
       });
     }
   }
-  me.changed_something();
 }
 
 template <class In, class F>
@@ -542,7 +546,7 @@ void thread_stage<In, F>::carried_turn(const crew_member::burden& b, crew_member
     const std::int64_t now = now_ns();
     auto* const items = static_cast<envelope<In>*>(b.items);
     const std::int64_t waited = b.by->waited_at_work();
-    me.turn_begins(b.count, pace_.is_long(b.count), now);
+    me.turn_begins(*this, pace_, b.count, now);
     work_at_many(items, b.count, 0, std::is_void_v<out> ? 0 : b.count, *b.by, function_, me, now);
     const std::int64_t ended = now_ns();
     account_for(now, waited, b.count, *b.by, me, ended);
@@ -558,7 +562,7 @@ template <class In, class F>
 void thread_stage<In, F>::relieve(crew_member& me) {
   if constexpr (!stage_traits::is_per_worker<F>) {
     constexpr std::int64_t stuck = 1'000'000;
-    for (std::size_t w = 0; w < policy_.options().workers; ++w) {
+    for (std::size_t w = 0; w < range().most(); ++w) {
       post& at = posts_[w];
       const std::int64_t now = now_ns();
       if constexpr (!std::is_void_v<out>) {
@@ -588,7 +592,7 @@ void thread_stage<In, F>::relieve(crew_member& me) {
       if (loot.freed) entrance_.freed(loot.freed);
       if (!self) continue;
       const std::int64_t waited = self->waited_at_work();
-      me.turn_begins(count, true, now);
+      me.long_turn_begins();
       work_at_many(items, count, at.ticket.load(std::memory_order_relaxed) + loot.first, gate_ ? 0 : count, *self,
                    function_, me, now);
       const std::int64_t ended = now_ns();

@@ -1,8 +1,4 @@
-#include <algorithm>
-#include <cstdlib>
-
-#include <fcntl.h>
-#include <unistd.h>
+#include <utility>
 
 #include <penstock/pipeline/node.hpp>
 #include <penstock/pipeline/thread_usage.hpp>
@@ -22,28 +18,17 @@ void thread_usage::worked(node& at, std::int64_t ns) noexcept {
   }
 }
 
-// "ns on a processor, ns ready and waiting for one, slices"; absent where the kernel does not keep it.
-auto thread_usage::read() noexcept -> times {
-  if (!std::exchange(opened_, true)) file_.reset(::open("/proc/thread-self/schedstat", O_RDONLY | O_CLOEXEC));
-  char text[96];
-  const ssize_t n = file_ ? ::pread(file_.get(), text, sizeof text - 1, 0) : -1;
-  if (n <= 0) return last_;
-  text[n] = 0;
-  char* end = text;
-  const auto ran = std::strtoll(end, &end, 10);
-  return {ran, std::strtoll(end, &end, 10)};
-}
-
-std::int64_t thread_usage::crowded_since_look() noexcept { return read().crowded - last_.crowded; }
+std::int64_t thread_usage::crowded_since_look() noexcept { return clock_.read().crowded - last_.crowded; }
 
 void thread_usage::look(std::int64_t now) noexcept {
-  const times t = read();
+  const system::thread_clock::times t = clock_.read();
   std::int64_t all = 0;
   for (const auto& [n, ns] : shares_) all += ns;
   if (all > 0) {
     for (auto& [n, ns] : shares_) {
-      const double share = static_cast<double>(std::exchange(ns, 0)) / static_cast<double>(all);
-      n->used(static_cast<std::int64_t>(share * static_cast<double>(t.ran - last_.ran)),
+      const std::int64_t at_work = std::exchange(ns, 0);
+      const double share = static_cast<double>(at_work) / static_cast<double>(all);
+      n->used(at_work, static_cast<std::int64_t>(share * static_cast<double>(t.ran - last_.ran)),
               static_cast<std::int64_t>(share * static_cast<double>(t.crowded - last_.crowded)));
     }
   }

@@ -15,7 +15,7 @@
 #include <utility>
 #include <vector>
 
-#include <penstock/base/unique_fd.hpp>
+#include <penstock/base/system.hpp>
 
 namespace penstock {
 
@@ -34,16 +34,11 @@ class thread_usage {
   [[nodiscard]] std::int64_t crowded_since_look() noexcept;
 
  private:
-  struct times {
-    std::int64_t ran = 0, crowded = 0;  // ns since the thread began
-  };
-  [[nodiscard]] times read() noexcept;
   void look(std::int64_t now) noexcept;
 
-  unique_fd file_;
-  bool opened_ = false;
+  system::thread_clock clock_;
   std::int64_t looked_ = 0;
-  times last_;
+  system::thread_clock::times last_;
   std::vector<std::pair<node*, std::int64_t>> shares_;  // since the last look
 };
 

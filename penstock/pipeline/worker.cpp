@@ -9,15 +9,16 @@ worker::times worker::spent(std::int64_t now) const noexcept {
   const std::int64_t began = began_.load(std::memory_order_relaxed);
   if (began == 0) return t;
   const std::int64_t ended = ended_.load(std::memory_order_relaxed);
-  t.life = static_cast<std::uint64_t>(std::max<std::int64_t>(0, (ended ? ended : now) - began));
-  std::uint64_t waited[4];
-  for (std::size_t i = 0; i < 4; ++i) waited[i] = waited_[i].get();
+  const auto all = static_cast<std::uint64_t>(std::max<std::int64_t>(0, (ended ? ended : now) - began));
+  std::uint64_t waited[wait_kinds];
+  for (std::size_t i = 0; i < wait_kinds; ++i) waited[i] = waited_[i].get();
   if (const std::int64_t since = waiting_since_.load(std::memory_order_relaxed); since && now > since && !ended)
     waited[static_cast<std::size_t>(kind_.load(std::memory_order_relaxed))] += static_cast<std::uint64_t>(now - since);
   t.starved = waited[0];
   t.blocked = waited[1];
   t.paused = waited[2];
   t.unmanned = waited[3];
+  t.life = all - std::min(all, waited[4]);
   return t;
 }
 

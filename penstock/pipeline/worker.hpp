@@ -32,8 +32,9 @@ class counter {
 };
 
 // What a worker may be waiting for: an item, room for its result, its next attempt, a thread (there is work, and room, and
-// every thread that could do it is busy or has to wait for a processor).
-enum class wait_kind : std::uint8_t { starved, blocked, paused, unmanned };
+// every thread that could do it is busy or has to wait for a processor). Or it is not there at all: its stage has fewer
+// workers now than it may have.
+enum class wait_kind : std::uint8_t { starved, blocked, paused, unmanned, absent };
 
 class alignas(64) worker {
  public:
@@ -42,9 +43,9 @@ class alignas(64) worker {
   histogram latency;
 
   // A worker begins and ends with its run, not with a thread, and waits until it is first needed.
-  void begin(std::int64_t now) noexcept {
+  void begin(std::int64_t now, bool present) noexcept {
     began_.store(now, std::memory_order_relaxed);
-    wait_begins(wait_kind::starved, now);
+    wait_begins(present ? wait_kind::starved : wait_kind::absent, now);
   }
   void end(std::int64_t now) noexcept {
     if (ended_.load(std::memory_order_relaxed)) return;
@@ -76,6 +77,10 @@ class alignas(64) worker {
     untimed_ = ns < 2000 ? 126 : 0;
   }
 
+  [[nodiscard]] std::uint64_t finished() const noexcept {
+    return passed.get() + filtered.get() + failed.get() + dead_lettered.get() + returned.get();
+  }
+
   // Time inside turns that was not work: waits for room and pauses before retries.
   [[nodiscard]] std::int64_t waited_at_work() const noexcept {
     return static_cast<std::int64_t>(waited_[static_cast<std::size_t>(wait_kind::blocked)].get() +
@@ -83,7 +88,7 @@ class alignas(64) worker {
   }
 
   struct times {
-    std::uint64_t life = 0, starved = 0, blocked = 0, paused = 0, unmanned = 0;  // ns
+    std::uint64_t life = 0, starved = 0, blocked = 0, paused = 0, unmanned = 0;  // ns; life: while it was present
   };
   [[nodiscard]] times spent(std::int64_t now) const noexcept;
 
@@ -92,7 +97,8 @@ class alignas(64) worker {
   std::atomic<std::int64_t> ended_ = 0;
   std::atomic<std::int64_t> waiting_since_ = 0;  // 0: at work
   std::atomic<wait_kind> kind_ = wait_kind::starved;
-  counter waited_[4];
+  static constexpr std::size_t wait_kinds = 5;
+  counter waited_[wait_kinds];
   std::uint32_t untimed_ = 0;  // calls until the next timed one; the worker's own
 };
 

@@ -167,7 +167,8 @@ class pipeline_round {
       stage_options& o = plan_.options[s];
       const bool is_sink = s == stages - 1;
       o = {};
-      o.workers = 1 + round_.up_to(3);
+      const auto workers = 1 + round_.up_to(3);
+      o.workers = round_.up_to(3) == 0 ? worker_count(workers, workers + 3) : worker_count(workers);
       o.capacity = 1 + round_.up_to(round_.one_in(3) ? 200 : 7);
       o.ordered = !is_sink && (plan_.in_order || round_.one_in(4));
       if (is_sink && plan_.in_order) o.workers = 1;
@@ -189,7 +190,7 @@ class pipeline_round {
         << plan_.seed << ';';
     for (std::size_t s = 0; s < plan_.stages; ++s) {
       const stage_options& o = plan_.options[s];
-      out << ' ' << o.workers << '/' << o.capacity << (o.ordered ? " ordered" : "")
+      out << ' ' << o.workers.least() << '-' << o.workers.most() << '/' << o.capacity << (o.ordered ? " ordered" : "")
           << (o.on_error == on_error::skip ? " skip" : " stop") << (o.retry.attempts > 1 ? " retry" : "")
           << (o.dead_letter ? " dead letters" : "") << ';';
     }

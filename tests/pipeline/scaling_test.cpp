@@ -1,0 +1,282 @@
+// The decision how many workers a stage should have, on a stage that exists as numbers only, so that minutes of load pass in
+// microseconds; and the real thing, on a pipeline that cannot end unless it grows.
+#include <algorithm>
+#include <cmath>
+#include <condition_variable>
+#include <cstdint>
+#include <mutex>
+#include <ranges>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include <penstock/penstock.hpp>
+#include <penstock/pipeline/scaling.hpp>
+
+namespace penstock {
+namespace {
+
+constexpr double ms = 1e6;  // ns
+
+// A stage with a queue before it, in steps of 20 ms, as a fluid: so many items come, each keeps a worker at work for so
+// long, part of it on one of two processors.
+class model {
+ public:
+  struct load {
+    double per_second = 1e9;       // items that come; what finds no room in the queue waits outside
+    double item_ns = 1 * ms;       // a worker's time for one
+    double processor_share = 0;    // of that
+    double at_once_outside = 1e9;  // what it waits for serves no more than so many at the same time
+  };
+  explicit model(worker_count range) : rule_(range, processors), workers_(range.least()) { look(); }
+
+  void run(double seconds, const load& l) {
+    for (double t = 0; t < seconds; t += step_s) {
+      const double able = std::min({static_cast<double>(workers_), l.at_once_outside,
+                                    l.processor_share > 0 ? processors / l.processor_share : 1e9});
+      waiting_ = std::min(waiting_ + l.per_second * step_s, able * step_s * 1e9 / l.item_ns + 64);
+      const double done = std::min(waiting_, able * step_s * 1e9 / l.item_ns);
+      waiting_ -= done;
+      finished_ += done;
+      const double needed = done * l.item_ns;  // of workers' time, if nothing holds it up
+      const double present = static_cast<double>(workers_) * step_s * 1e9;
+      const bool all_busy = waiting_ > 1e-6;  // then they are all at work, however slowly
+      o_.present += static_cast<std::int64_t>(present);
+      o_.at_work += static_cast<std::int64_t>(all_busy ? present : needed);
+      o_.starved += static_cast<std::int64_t>(all_busy ? 0 : present - needed);
+      const double ran = needed * l.processor_share;
+      o_.ran += static_cast<std::int64_t>(ran);
+      if (all_busy && l.processor_share > .5) o_.crowded += static_cast<std::int64_t>(present - needed);
+      o_.free_processors = processors - ran / (step_s * 1e9);
+      o_.work_waits = all_busy;
+      now_ += step_s * 1e9;
+      look();
+    }
+  }
+  [[nodiscard]] std::size_t workers() const { return workers_; }
+  struct change {
+    double at_s;
+    std::size_t from, to;
+    scaling_reason why;
+  };
+  [[nodiscard]] const std::vector<change>& changes() const { return changes_; }
+  [[nodiscard]] std::size_t changes_since(double seconds) const {
+    return static_cast<std::size_t>(
+        std::ranges::count_if(changes_, [&](const change& c) { return c.at_s >= seconds; }));
+  }
+  [[nodiscard]] std::size_t highest() const {
+    std::size_t most = 0;
+    for (const change& c : changes_) most = std::max(most, c.to);
+    return most;
+  }
+
+ private:
+  static constexpr double step_s = .02;
+  static constexpr std::size_t processors = 2;
+  void look() {
+    o_.at = static_cast<std::int64_t>(now_);
+    o_.workers = workers_;
+    o_.finished = static_cast<std::uint64_t>(finished_);
+    const scaling::decision d = rule_.look(o_);
+    if (d.workers == workers_) return;
+    changes_.push_back({now_ * 1e-9, workers_, d.workers, d.why});
+    workers_ = d.workers;
+  }
+
+  scaling rule_;
+  scaling::observation o_;
+  std::size_t workers_;
+  double now_ = 0, waiting_ = 0, finished_ = 0;
+  std::vector<change> changes_;
+};
+
+TEST(scaling, steady_load_ends_within_a_fifth_of_what_it_needs_and_stays_there) {
+  for (const double needed : {3., 7.5, 11., 20., 45.}) {
+    model m(automatic);
+    m.run(60, {.per_second = needed * 1000, .item_ns = 1 * ms, .processor_share = .01});
+    EXPECT_GE(static_cast<double>(m.workers()), needed) << needed;
+    EXPECT_LE(static_cast<double>(m.workers()), std::ceil(needed * 1.2)) << needed;
+    EXPECT_EQ(m.changes_since(30), 0u) << needed;
+  }
+}
+
+TEST(scaling, an_endless_load_that_waits_outside_gets_the_whole_range_within_a_second) {
+  model m({1, 64});
+  m.run(1, {.processor_share = .005});
+  EXPECT_EQ(m.workers(), 64u);
+  for (const auto& c : m.changes()) EXPECT_EQ(c.why, scaling_reason::waits_outside);
+}
+
+TEST(scaling, a_computing_stage_never_has_more_workers_than_processors) {
+  model m(automatic);
+  m.run(60, {.item_ns = .1 * ms, .processor_share = 1});
+  EXPECT_EQ(m.workers(), 2u);
+  EXPECT_EQ(m.highest(), 2u);
+}
+
+TEST(scaling, a_half_computing_stage_gets_twice_the_processors) {
+  model m(automatic);
+  m.run(60, {.processor_share = .5});
+  EXPECT_EQ(m.highest(), 4u);
+}
+
+TEST(scaling, what_does_not_help_is_undone_and_tried_ever_more_rarely) {
+  model m(automatic);
+  m.run(300, {.processor_share = .001, .at_once_outside = 8});
+  EXPECT_GE(m.workers(), 8u);
+  EXPECT_LE(m.workers(), 9u);
+  EXPECT_TRUE(std::ranges::any_of(m.changes(), [](const auto& c) { return c.why == scaling_reason::no_gain; }));
+  EXPECT_LE(m.changes_since(100), 10u);  // every minute one attempt, undone
+}
+
+TEST(scaling, an_idle_stage_shrinks_to_the_beginning_of_its_range) {
+  model m({2, 64});
+  m.run(5, {.per_second = 20'000, .processor_share = .01});
+  EXPECT_GE(m.workers(), 20u);
+  m.run(10, {.per_second = 0});
+  EXPECT_EQ(m.workers(), 2u);
+  EXPECT_EQ(m.changes().back().why, scaling_reason::idle);
+}
+
+TEST(scaling, a_load_that_falls_is_followed) {
+  model m(automatic);
+  m.run(20, {.per_second = 30'000, .processor_share = .01});
+  EXPECT_GE(m.workers(), 30u);
+  m.run(40, {.per_second = 5'000, .processor_share = .01});
+  EXPECT_GE(m.workers(), 5u);
+  EXPECT_LE(m.workers(), 6u);
+  m.run(20, {.per_second = 40'000, .processor_share = .01});
+  EXPECT_GE(m.workers(), 40u);
+  EXPECT_LE(m.workers(), 48u);
+}
+
+TEST(scaling, bursts_make_it_patient_rather_than_restless) {
+  model m(automatic);
+  for (int i = 0; i < 100; ++i) {
+    m.run(1, {.per_second = 16'000, .processor_share = .01});
+    m.run(2, {.per_second = 0});
+  }
+  EXPECT_LE(m.changes_since(200), 10u);  // of a hundred seconds with 33 bursts
+}
+
+TEST(scaling, of_items_longer_than_a_look_it_knows_nothing_before_they_are_done) {
+  model m(automatic);
+  m.run(120, {.per_second = 10, .item_ns = 2000 * ms});
+  EXPECT_GE(m.workers(), 20u);
+  EXPECT_LE(m.workers(), 24u);
+}
+
+TEST(scaling, stays_within_its_range) {
+  model m({3, 5});
+  m.run(30, {.processor_share = .001});
+  EXPECT_EQ(m.workers(), 5u);
+  m.run(30, {.per_second = 0});
+  EXPECT_EQ(m.workers(), 3u);
+}
+
+// --- the real thing ---
+
+// Lets nobody go on before so many are here at once.
+class gathering {
+ public:
+  explicit gathering(std::size_t needed) : needed_(needed) {}
+  void join() {
+    std::unique_lock lock(mutex_);
+    most_ = std::max(most_, ++here_);
+    if (here_ >= needed_) complete_ = true;
+    changed_.notify_all();
+    changed_.wait(lock, [&] { return complete_; });
+    --here_;
+  }
+  [[nodiscard]] std::size_t most() const { return most_; }
+
+ private:
+  const std::size_t needed_;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::size_t here_ = 0, most_ = 0;
+  bool complete_ = false;
+};
+
+TEST(scaling, a_pipeline_that_cannot_end_with_one_worker_gets_more) {
+  gathering g(3);
+  const report r = from(std::views::iota(0, 50)) | sink("meet", [&](int) { g.join(); }, {.workers = {1, 4}}) | run();
+  EXPECT_EQ(r.delivered, 50u);
+  EXPECT_GE(g.most(), 3u);
+  EXPECT_LE(g.most(), 4u);
+  const stage_report& meet = r.stages.back();
+  EXPECT_EQ(meet.least_workers, 1u);
+  EXPECT_EQ(meet.most_workers, 4u);
+  ASSERT_GE(meet.scaling.size(), 2u);
+  EXPECT_EQ(meet.scaling.front().from, 1u);
+  EXPECT_GE(meet.scaling.back().to, 3u);
+}
+
+TEST(scaling, an_idle_pipeline_gives_workers_and_threads_back_and_still_works) {
+  gathering g(3);
+  auto line = from<int>() | sink("meet", [&](int) { g.join(); }, {.workers = {1, 4}}) | start();
+  for (int i = 0; i < 10; ++i) EXPECT_TRUE(line.push(i));
+  while (line.snapshot().delivered < 10 || line.snapshot().stages[1].workers > 1) std::this_thread::yield();
+  EXPECT_EQ(line.snapshot().stages[1].scaling.back().why, scaling_reason::idle);
+  for (int i = 0; i < 10; ++i) EXPECT_TRUE(line.push(i));
+  line.close();
+  EXPECT_EQ(line.wait().delivered, 20u);
+}
+
+TEST(scaling, a_stop_ends_a_pipeline_that_is_growing) {
+  std::stop_source stop;
+  gathering never(100);
+  const auto wait = [](int, std::stop_token token) {
+    std::mutex m;
+    std::condition_variable_any changed;
+    std::unique_lock lock(m);
+    changed.wait(lock, token, [] { return false; });
+  };
+  auto line =
+      from(std::views::iota(0, 1000)) | sink("wait", wait, {.workers = automatic}) | start({.stop = stop.get_token()});
+  while (line.snapshot().stages[1].workers < 2) std::this_thread::yield();
+  stop.request_stop();
+  const report r = line.wait();
+  EXPECT_EQ(r.outcome, outcome::cancelled);
+}
+
+TEST(scaling, ordered_stages_keep_the_order_while_they_grow) {
+  gathering g(2);
+  std::vector<int> got;
+  const report r = from(std::views::iota(0, 200)) |
+                   stage("meet",
+                         [&](int i) {
+                           g.join();
+                           return i;
+                         },
+                         {.workers = {1, 8}, .ordered = true}) |
+                   sink("collect", [&](int i) { got.push_back(i); }) | run();
+  EXPECT_EQ(r.delivered, 200u);
+  EXPECT_TRUE(std::ranges::equal(got, std::views::iota(0, 200)));
+}
+
+TEST(scaling, ranges_that_mean_nothing_are_refused) {
+  const auto run_with = [](worker_count w) {
+    return from(std::views::iota(0, 1)) | sink("s", [](int) {}, {.workers = w}) | run();
+  };
+  EXPECT_THROW((void)run_with({0, 4}), std::invalid_argument);
+  EXPECT_THROW((void)run_with({4, 2}), std::invalid_argument);
+  EXPECT_THROW((void)run_with(-1), std::invalid_argument);
+  EXPECT_THROW((void)(from(std::views::iota(0, 1)) |
+                      sink("s", per_worker([] { return [](int) {}; }), {.workers = {1, 2}}) | run()),
+               std::invalid_argument);
+}
+
+TEST(scaling, the_report_says_what_was_done_and_why) {
+  gathering g(2);
+  const report r = from(std::views::iota(0, 20)) | sink("meet", [&](int) { g.join(); }, {.workers = {1, 2}}) | run();
+  std::ostringstream text;
+  text << r;
+  EXPECT_NE(text.str().find("\"meet\" has 2 workers, of 1 to 2 (1 change, up to 2; the last after "), std::string::npos)
+      << text.str();
+  EXPECT_NE(to_json(r).find(R"("least_workers":1,"most_workers":2,"scaling":[{"at_s":)"), std::string::npos)
+      << to_json(r);
+}
+
+}  // namespace
+}  // namespace penstock
