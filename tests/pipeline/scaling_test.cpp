@@ -216,7 +216,11 @@ TEST(scaling, an_idle_pipeline_gives_workers_and_threads_back_and_still_works) {
   gathering g(3);
   auto line = from<int>() | sink("meet", [&](int) { g.join(); }, {.workers = {1, 4}}) | start();
   for (int i = 0; i < 10; ++i) EXPECT_TRUE(line.push(i));
-  while (line.snapshot().delivered < 10 || line.snapshot().stages[1].workers > 1) std::this_thread::yield();
+  const auto settled = [&] {
+    const stage_report meet = line.snapshot().stages[1];
+    return meet.passed == 10 && !meet.scaling.empty() && meet.scaling.back().to == 1;
+  };
+  while (!settled()) std::this_thread::yield();
   EXPECT_EQ(line.snapshot().stages[1].scaling.back().why, scaling_reason::idle);
   for (int i = 0; i < 10; ++i) EXPECT_TRUE(line.push(i));
   line.close();
