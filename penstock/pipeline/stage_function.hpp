@@ -18,6 +18,7 @@
 #include <functional>
 #include <optional>
 #include <ranges>
+#include <span>
 #include <stop_token>
 #include <type_traits>
 #include <utility>
@@ -147,6 +148,13 @@ struct callable {
 template <class Factory>
 struct callable<per_worker<Factory>> {
   using type = std::decay_t<std::invoke_result_t<Factory&>>;
+};
+
+// A function that can use to know which items come next: foresee(items) is called before the first of several is. Each
+// of them is then passed to the function, in this order and from where it is now, unless the run is being stopped.
+template <class F, class In>
+concept foresees = !consumes<F, In>() && requires(F& f, std::span<const In* const> items) {
+  { f.foresee(items) } noexcept;
 };
 
 template <class F>

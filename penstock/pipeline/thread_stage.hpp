@@ -8,6 +8,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <concepts>
 #include <cstdint>
@@ -15,6 +16,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <utility>
 
@@ -150,6 +152,9 @@ class thread_stage final : public node, public inlet<In> {
 
   // Items that take so long are left for other workers rather than taken at once.
   static constexpr std::int64_t share_from_ns = 500, least_turn_ns = 15'000;
+  // A function that foresees its items has a long way to them, which they go together.
+  static constexpr bool foresees = stage_traits::foresees<callable, In>;
+  static constexpr std::int64_t turn_ns = foresees ? 1'000'000 : pace::turn_ns;
   // A batch and its results stay in the first cache.
   static constexpr std::size_t most_at_once =
       std::clamp<std::size_t>(16384 / std::max(sizeof(envelope<In>), sizeof(result_envelope)), 1, pace::most_at_once);
@@ -395,7 +400,7 @@ readiness thread_stage<In, F>::ready() const noexcept {
 // must_go: take at least one item though there is no room for its result: nobody else will do this worker's work.
 template <class In, class F>
 auto thread_stage<In, F>::make_plan(bool must_go) noexcept -> plan {
-  std::size_t items = std::min({pace_.batch(), entrance_.capacity(), most_at_once});
+  std::size_t items = std::min({pace_.batch(turn_ns), entrance_.capacity(), most_at_once});
   const std::size_t workers = present();
   if (items > 1 && workers > 1 && pace_.each() >= share_from_ns) {
     // Work worth sharing is shared: as many as leave something for the others, in turns that are worth their cost.
@@ -484,6 +489,11 @@ void thread_stage<In, F>::work_at_many(envelope<In>* items, std::size_t count, s
       at.results.open(me.for_results().template room_for<result_envelope>(count), now);
   }
   at.items.open(items, count, now);
+  if constexpr (foresees) {
+    std::array<const In*, most_at_once> next;
+    for (std::size_t i = 0; i < count; ++i) next[i] = &*items[i].item;
+    f.foresee(std::span<const In* const>(next.data(), count));
+  }
   std::size_t begun = 0;
   {
     outputs results(*this, at, self, me);

@@ -1,0 +1,112 @@
+#include <cerrno>
+#include <chrono>
+#include <ctime>
+#include <system_error>
+
+#include <fcntl.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <penstock/process/descriptors.hpp>
+
+namespace penstock::process {
+
+unique_fd moved_above(unique_fd fd, int least) {
+  if (fd.get() >= least || !fd) return fd;
+  unique_fd higher(::fcntl(fd.get(), F_DUPFD_CLOEXEC, least));
+  if (!higher) throw std::system_error(errno, std::generic_category(), "fcntl(F_DUPFD_CLOEXEC)");
+  return higher;
+}
+
+pipe_ends make_pipe() {
+  int fds[2];
+  if (::pipe2(fds, O_CLOEXEC) != 0) throw std::system_error(errno, std::generic_category(), "pipe2");
+  unique_fd read(fds[0]), write(fds[1]);
+  return {moved_above(std::move(read)), moved_above(std::move(write))};
+}
+
+std::pair<unique_fd, unique_fd> make_socket_pair() {
+  int fds[2];
+  if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) != 0)
+    throw std::system_error(errno, std::generic_category(), "socketpair");
+  unique_fd one(fds[0]), other(fds[1]);
+  return {moved_above(std::move(one)), moved_above(std::move(other))};
+}
+
+void set_nonblocking(int fd, bool on) noexcept {
+  const int flags = ::fcntl(fd, F_GETFL);
+  if (flags < 0) return;
+  const int wanted = on ? flags | O_NONBLOCK : flags & ~O_NONBLOCK;
+  if (wanted != flags) ::fcntl(fd, F_SETFL, wanted);
+}
+
+void limited_poll::wake_up::operator()() const noexcept { ::eventfd_write(fd, 1); }
+
+int open_process(int pid) noexcept { return static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)); }
+bool signal_process(int descriptor, int signal) noexcept {
+  return ::syscall(SYS_pidfd_send_signal, descriptor, signal, nullptr, 0) == 0;
+}
+
+limited_poll::limited_poll(const wait_limit& limit) : limit_(limit) {
+  if (!limit.stop().stop_possible()) return;
+  wake_ = moved_above(unique_fd(::eventfd(0, EFD_CLOEXEC)));
+  if (!wake_) throw std::system_error(errno, std::generic_category(), "eventfd");
+  on_stop_.emplace(limit.stop(), wake_up{wake_.get()});
+}
+
+bool limited_poll::wait(std::vector<pollfd>& fds, system::clock::time_point sooner) {
+  if (wake_) fds.push_back({wake_.get(), POLLIN, 0});
+  const auto deadline = std::min(sooner, limit_.deadline());
+  int ready = 0;
+  do {
+    timespec left{};
+    if (deadline != system::never) {
+      const auto ns = std::max<std::chrono::nanoseconds>(deadline - system::clock::now(), std::chrono::nanoseconds(0));
+      const auto seconds = std::chrono::floor<std::chrono::seconds>(ns);
+      left.tv_sec = static_cast<std::time_t>(seconds.count());
+      left.tv_nsec = static_cast<long>((ns - seconds).count());
+    }
+    ready = ::ppoll(fds.data(), fds.size(), deadline == system::never ? nullptr : &left, nullptr);
+  } while (ready < 0 && errno == EINTR);
+  const int error = errno;
+  bool woken = false;
+  if (wake_) {
+    woken = ready > 0 && fds.back().revents != 0;
+    fds.pop_back();
+  }
+  if (ready < 0) throw std::system_error(error, std::generic_category(), "ppoll");
+  return ready > (woken ? 1 : 0);
+}
+
+namespace {
+sigset_t only_sigpipe() noexcept {
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, SIGPIPE);
+  return set;
+}
+}  // namespace
+
+no_sigpipe::no_sigpipe() noexcept {
+  sigset_t pending;
+  sigemptyset(&pending);
+  ::sigpending(&pending);
+  was_pending_ = ::sigismember(&pending, SIGPIPE) == 1;
+  const sigset_t set = only_sigpipe();
+  ::pthread_sigmask(SIG_BLOCK, &set, &former_);
+}
+
+no_sigpipe::~no_sigpipe() {
+  // One that was waiting before is not ours to take.
+  if (!was_pending_) {
+    const sigset_t set = only_sigpipe();
+    const timespec now{};
+    while (::sigtimedwait(&set, nullptr, &now) < 0 && errno == EINTR) {
+    }
+  }
+  ::pthread_sigmask(SIG_SETMASK, &former_, nullptr);
+}
+
+}  // namespace penstock::process

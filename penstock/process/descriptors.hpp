@@ -1,0 +1,71 @@
+// Descriptors as this room needs them: pipes that no other process inherits, own ends above the standard three, a poll
+// with a limit, and writing without SIGPIPE.
+#pragma once
+
+#include <cstddef>
+#include <optional>
+#include <span>
+#include <utility>
+#include <vector>
+
+#include <poll.h>
+#include <signal.h>
+
+#include <penstock/base/system.hpp>
+#include <penstock/base/unique_fd.hpp>
+#include <penstock/base/wait_limit.hpp>
+
+namespace penstock::process {
+
+struct pipe_ends {
+  unique_fd read, write;
+};
+// Close-on-exec from the first moment; both above 2, so that a program started with 0, 1 or 2 closed does not find its
+// pipes there. Throws std::system_error.
+[[nodiscard]] pipe_ends make_pipe();
+// The same for a pair of connected stream sockets.
+[[nodiscard]] std::pair<unique_fd, unique_fd> make_socket_pair();
+// The descriptor itself if it is at least `least`, else a copy that is.
+[[nodiscard]] unique_fd moved_above(unique_fd fd, int least = 3);
+void set_nonblocking(int fd, bool on) noexcept;
+
+// pidfd_open(2) and pidfd_send_signal(2). Not the C library's: glibc 2.36 declares them without extern "C".
+[[nodiscard]] int open_process(int pid) noexcept;
+bool signal_process(int descriptor, int signal) noexcept;
+
+// poll(2) with a wait_limit: a stop request wakes it.
+class limited_poll {
+ public:
+  // Throws std::system_error if the wake-up descriptor, needed where the limit has a stop token, cannot be had.
+  explicit limited_poll(const wait_limit& limit);
+  limited_poll(const limited_poll&) = delete;
+  limited_poll& operator=(const limited_poll&) = delete;
+
+  // Waits for one of `fds`; sets their revents. False: the limit, or `sooner`, was reached and none is ready.
+  bool wait(std::vector<pollfd>& fds, system::clock::time_point sooner = system::never);
+
+ private:
+  struct wake_up {
+    int fd;
+    void operator()() const noexcept;
+  };
+  const wait_limit& limit_;
+  unique_fd wake_;
+  std::optional<system::stop_callback<wake_up>> on_stop_;
+};
+
+// While it lives, a write of this thread to a pipe without a reader fails with EPIPE and nothing else happens. The
+// process's own SIGPIPE action is not touched: it belongs to the program.
+class no_sigpipe {
+ public:
+  no_sigpipe() noexcept;
+  ~no_sigpipe();
+  no_sigpipe(const no_sigpipe&) = delete;
+  no_sigpipe& operator=(const no_sigpipe&) = delete;
+
+ private:
+  sigset_t former_;
+  bool was_pending_;
+};
+
+}  // namespace penstock::process

@@ -1,0 +1,79 @@
+#include <stdexcept>
+#include <utility>
+
+#include <penstock/process/run.hpp>
+
+namespace penstock::process {
+namespace {
+
+spawn_options places_of(run_options& o) {
+  spawn_options made;
+  made.in = o.input.empty() ? std::move(o.in) : redirect::pipe();
+  made.out = std::move(o.out);
+  made.err = std::move(o.err);
+  made.group = o.group;
+  return made;
+}
+
+communication_options talk_of(run_options& o) {
+  return {.input = std::move(o.input),
+          .most_bytes = o.most_bytes,
+          .excess = o.excess,
+          .on_out = std::move(o.on_out),
+          .on_err = std::move(o.on_err),
+          .drain = o.drain};
+}
+
+std::string last_line(const std::string& text) {
+  const auto end = text.find_last_not_of(" \n\r\t");
+  if (end == text.npos) return {};
+  const auto before = text.find_last_of('\n', end);
+  return text.substr(before == text.npos ? 0 : before + 1, end - (before == text.npos ? 0 : before + 1) + 1);
+}
+
+std::string failure_text(const std::string& what, const completed& done) {
+  std::string text = what + ": " + to_string(done.status);
+  if (done.timed_out) text += ", because its time was over";
+  if (done.stopped) text += ", because a stop was requested";
+  if (const std::string said = last_line(done.err); !said.empty()) text += ": " + said;
+  return text;
+}
+
+completed finish(communication talk, const run_options& options, const std::string& what) {
+  wait_limit limit(options.stop);
+  if (options.timeout.count()) limit = wait_limit(options.stop, options.timeout);
+  bool timed_out = false, stopped = false;
+  if (!talk.advance(limit)) {
+    stopped = options.stop.stop_requested();
+    timed_out = !stopped;
+    if (!talk.terminate(options.end))
+      throw std::runtime_error(what + " could not be ended: it may be waiting inside the kernel");
+  }
+  completed done = talk.result();
+  if (!done.members.empty()) done.status = status_of_chain(done.members, options.pipefail);
+  done.timed_out = timed_out;
+  done.stopped = stopped;
+  if (options.check && !done.ok()) {
+    const std::string text = failure_text(what, done);
+    throw command_failed(text, std::move(done));
+  }
+  return done;
+}
+
+}  // namespace
+
+completed run(const command& what, run_options options) {
+  child c = spawn(what, places_of(options));
+  return finish(communication(c, talk_of(options)), options, to_string(what));
+}
+
+completed run(const command_row& row, run_options options) {
+  chain c(row, places_of(options));
+  communication::participants all{{}, &c.in(), &c.out(), &c.err()};
+  for (child& member : c.members()) all.children.push_back(&member);
+  std::string what;
+  for (const command& one : row.commands()) what += (what.empty() ? "" : " | ") + to_string(one);
+  return finish(communication(std::move(all), talk_of(options)), options, what);
+}
+
+}  // namespace penstock::process

@@ -1,0 +1,296 @@
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <chrono>
+#include <climits>
+#include <csignal>
+#include <cstdlib>
+#include <stdexcept>
+#include <thread>
+#include <utility>
+
+#include <fcntl.h>
+#include <spawn.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <penstock/process/child_state.hpp>
+#include <penstock/process/descriptors.hpp>
+#include <penstock/process/spawn.hpp>
+
+namespace penstock::process {
+namespace {
+
+constexpr std::array standard_names{"input", "output", "errors"};
+
+// posix_spawn's two objects, and what must not fail for want of memory, said once.
+void check(int error, const char* what) {
+  if (error) throw spawn_error(spawn_error::part::system, error, what);
+}
+class file_actions {
+ public:
+  file_actions() { check(::posix_spawn_file_actions_init(&raw_), "posix_spawn_file_actions_init"); }
+  ~file_actions() { ::posix_spawn_file_actions_destroy(&raw_); }
+  file_actions(const file_actions&) = delete;
+  file_actions& operator=(const file_actions&) = delete;
+  posix_spawn_file_actions_t* get() noexcept { return &raw_; }
+
+ private:
+  posix_spawn_file_actions_t raw_;
+};
+class spawn_attributes {
+ public:
+  spawn_attributes() { check(::posix_spawnattr_init(&raw_), "posix_spawnattr_init"); }
+  ~spawn_attributes() { ::posix_spawnattr_destroy(&raw_); }
+  spawn_attributes(const spawn_attributes&) = delete;
+  spawn_attributes& operator=(const spawn_attributes&) = delete;
+  posix_spawnattr_t* get() noexcept { return &raw_; }
+
+ private:
+  posix_spawnattr_t raw_;
+};
+
+void check_words(const command& what) {
+  if (what.words().empty()) throw std::invalid_argument("penstock: a command without words");
+  for (const std::string& word : what.words())
+    if (word.find('\0') != word.npos) throw std::invalid_argument("penstock: a zero byte in a word of a command");
+  if (what.directory().native().find('\0') != std::string::npos)
+    throw std::invalid_argument("penstock: a zero byte in the name of a directory");
+}
+
+spawn_error cannot_start(const command& what, int error, const std::string& why,
+                         spawn_error::part part = spawn_error::part::program) {
+  return {part, error, "cannot start " + shell_quoted(what.words().front()) + why};
+}
+
+std::string here() {
+  std::string path(PATH_MAX, '\0');
+  if (!::getcwd(path.data(), path.size())) return ".";
+  path.resize(path.find('\0'));
+  return path;
+}
+
+// Where execvp would look; by ourselves, so that the child's own PATH counts, a relative name is meant from here and
+// not from its directory, and the error says what was tried.
+std::string find_program(const command& what, const std::vector<std::string>& environment) {
+  const std::string& name = what.words().front();
+  const auto from_here = [&](const std::string& path) {
+    return path.front() == '/' || what.directory().empty() ? path : here() + '/' + path;
+  };
+  if (name.empty()) throw cannot_start(what, ENOENT, ": program");
+  if (name.find('/') != name.npos) return from_here(name);
+  std::string path = "/usr/local/bin:/usr/bin:/bin";
+  if (what.keeps_environment()) {
+    if (const char* ours = std::getenv("PATH")) path = ours;
+  } else {
+    for (const std::string& entry : environment)
+      if (entry.starts_with("PATH=")) path = entry.substr(5);
+  }
+  int error = ENOENT;
+  for (std::size_t from = 0; from <= path.size();) {
+    const std::size_t colon = std::min(path.find(':', from), path.size());
+    std::string candidate = path.substr(from, colon - from);
+    from = colon + 1;
+    candidate += candidate.empty() ? "./" + name : '/' + name;
+    if (::faccessat(AT_FDCWD, candidate.c_str(), X_OK, AT_EACCESS) == 0) {
+      struct stat about {};
+      if (::stat(candidate.c_str(), &about) == 0 && S_ISREG(about.st_mode)) return from_here(candidate);
+      error = EACCES;
+    } else if (errno == EACCES) {
+      error = EACCES;
+    }
+  }
+  throw cannot_start(what, error, ": program, searched for in " + (path.empty() ? "an empty PATH" : path));
+}
+
+std::vector<char*> pointers(const std::vector<std::string>& strings) {
+  std::vector<char*> made;
+  made.reserve(strings.size() + 1);
+  for (const std::string& s : strings) made.push_back(const_cast<char*>(s.c_str()));  // exec does not write
+  made.push_back(nullptr);
+  return made;
+}
+
+// What a descriptor of the child is made from. -1: nothing is done about it.
+struct source {
+  int fd = -1;
+  unique_fd own;
+};
+
+unique_fd open_file(const command& what, const std::filesystem::path& path, int flags, std::size_t which) {
+  unique_fd file(::open(path.c_str(), flags | O_CLOEXEC | O_NOCTTY, 0666));
+  if (!file)
+    throw cannot_start(what, errno, ": standard " + std::string(standard_names[which]) + ", file " + path.string(),
+                       spawn_error::part::descriptor);
+  return moved_above(std::move(file));
+}
+
+// `ours`: where the end of a pipe that stays here goes.
+source source_of(const command& what, const redirect& where, std::size_t which, unique_fd& ours) {
+  const auto owned = [](unique_fd fd) {
+    const int number = fd.get();
+    return source{number, std::move(fd)};
+  };
+  switch (where.what()) {
+    case redirect::kind::inherit:
+    case redirect::kind::as_out:
+      return {};
+    case redirect::kind::null:
+      return owned(open_file(what, "/dev/null", which == 0 ? O_RDONLY : O_WRONLY, which));
+    case redirect::kind::pipe: {
+      pipe_ends ends = make_pipe();
+      ours = std::move(which == 0 ? ends.write : ends.read);
+      return owned(std::move(which == 0 ? ends.read : ends.write));
+    }
+    case redirect::kind::from_file:
+      return owned(open_file(what, where.path(), O_RDONLY, which));
+    case redirect::kind::to_file:
+      return owned(open_file(what, where.path(), O_WRONLY | O_CREAT | O_TRUNC, which));
+    case redirect::kind::append_to:
+      return owned(open_file(what, where.path(), O_WRONLY | O_CREAT | O_APPEND, which));
+    case redirect::kind::descriptor:
+      break;
+  }
+  if (::fcntl(where.get(), F_GETFD) < 0)
+    throw cannot_start(
+        what, errno, ": standard " + std::string(standard_names[which]) + ", descriptor " + std::to_string(where.get()),
+        spawn_error::part::descriptor);
+  return {where.get(), {}};
+}
+
+// The signals that get their default action back: all, but those whose being ignored is meant for children, too.
+sigset_t default_signals() {
+  sigset_t set;
+  sigfillset(&set);
+  for (const int kept : {SIGHUP, SIGINT, SIGQUIT}) {
+    struct sigaction now {};
+    if (::sigaction(kept, nullptr, &now) == 0 && now.sa_handler == SIG_IGN) sigdelset(&set, kept);
+  }
+  sigdelset(&set, SIGKILL);
+  sigdelset(&set, SIGSTOP);
+  return set;
+}
+
+// posix_spawn tells an error number only. What it can have been is looked at afterwards.
+[[noreturn]] void explain(const command& what, const std::string& program, int error) {
+  if (!what.directory().empty()) {
+    struct stat about {};
+    const char* const directory = what.directory().c_str();
+    int reason = ::stat(directory, &about) != 0 ? errno : S_ISDIR(about.st_mode) ? 0 : ENOTDIR;
+    if (!reason && ::faccessat(AT_FDCWD, directory, X_OK, AT_EACCESS) != 0) reason = errno;
+    if (reason)
+      throw cannot_start(what, reason, ": directory " + what.directory().string(), spawn_error::part::directory);
+  }
+  if (error == E2BIG)
+    throw cannot_start(what, error, ": arguments and environment together", spawn_error::part::arguments);
+  if (error == EAGAIN || error == ENOMEM || error == EPERM || error == ESRCH || error == EMFILE)
+    throw cannot_start(what, error, "", spawn_error::part::system);
+  struct stat about {};
+  if (error == ENOENT && ::stat(program.c_str(), &about) == 0)
+    throw cannot_start(what, error, ": program " + program + " is there, its interpreter or loader is not");
+  throw cannot_start(what, error, ": program " + program);
+}
+
+}  // namespace
+
+class spawner {
+ public:
+  static child start(const command& what, spawn_options options);
+};
+
+child spawner::start(const command& what, spawn_options options) {
+  check_words(what);
+  const std::vector<std::string> environment =
+      what.keeps_environment() ? std::vector<std::string>{} : what.environment();
+  const std::string program = find_program(what, environment);
+  auto made = std::make_unique<child::state>();
+
+  // --- descriptors: where each of the child's comes from ---
+  const int above = 3 + static_cast<int>(options.pass.size());
+  std::vector<source> sources(static_cast<std::size_t>(above));
+  if (options.in.what() == redirect::kind::as_out || options.out.what() == redirect::kind::as_out)
+    throw std::invalid_argument("penstock: only errors can go where the output goes");
+  sources[0] = source_of(what, options.in, 0, made->in);
+  sources[1] = source_of(what, options.out, 1, made->out);
+  sources[2] = source_of(what, options.err, 2, made->err);
+  if (options.err.what() == redirect::kind::as_out) sources[2].fd = sources[1].fd >= 0 ? sources[1].fd : STDOUT_FILENO;
+  for (std::size_t i = 0; i < options.pass.size(); ++i) {
+    sources[3 + i].fd = options.pass[i];
+    if (::fcntl(options.pass[i], F_GETFD) < 0)
+      throw cannot_start(what, errno, ": descriptor " + std::to_string(options.pass[i]), spawn_error::part::descriptor);
+  }
+  file_actions actions;
+  if (!what.directory().empty())
+    check(::posix_spawn_file_actions_addchdir_np(actions.get(), what.directory().c_str()), "addchdir");
+  // A source among the targets would be overwritten before its turn: it is copied out of the way. One that is its own
+  // target is only made to survive exec.
+  for (int target = 0; target < above; ++target) {
+    source& from = sources[static_cast<std::size_t>(target)];
+    if (from.fd < 0 || from.fd == target || from.fd >= above) continue;
+    unique_fd copy(::fcntl(from.fd, F_DUPFD_CLOEXEC, above));
+    if (!copy) throw spawn_error(spawn_error::part::descriptor, errno, "fcntl(F_DUPFD_CLOEXEC)");
+    from.fd = copy.get();
+    from.own = std::move(copy);
+  }
+  for (int target = 0; target < above; ++target)
+    if (const int fd = sources[static_cast<std::size_t>(target)].fd; fd >= 0)
+      check(::posix_spawn_file_actions_adddup2(actions.get(), fd, target), "adddup2");
+  check(::posix_spawn_file_actions_addclosefrom_np(actions.get(), above), "addclosefrom");
+
+  // --- the rest of a clean start ---
+  spawn_attributes attributes;
+  sigset_t mask;
+  sigemptyset(&mask);
+  const sigset_t defaults = default_signals();
+  int flags = POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF;
+  check(::posix_spawnattr_setsigmask(attributes.get(), &mask), "setsigmask");
+  check(::posix_spawnattr_setsigdefault(attributes.get(), &defaults), "setsigdefault");
+  if (options.group != 0) {
+    flags |= POSIX_SPAWN_SETPGROUP;
+    made->leads_group = options.group == spawn_options::own_group;
+    check(::posix_spawnattr_setpgroup(attributes.get(), made->leads_group ? 0 : options.group), "setpgroup");
+  }
+  check(::posix_spawnattr_setflags(attributes.get(), static_cast<short>(flags)), "setflags");
+
+  const std::vector<char*> words = pointers(what.words());
+  const std::vector<char*> variables = pointers(environment);
+  made->started = system::clock::now();
+  int error = 0;
+  for (int attempt = 1;; ++attempt) {
+    error = ::posix_spawn(&made->pid, program.c_str(), actions.get(), attributes.get(), words.data(),
+                          what.keeps_environment() ? environ : variables.data());
+    if (error != ETXTBSY || attempt > 3) break;
+    // A program that was written a moment ago: some other thread's child, between its fork and its exec, still has it
+    // open. It is over in a moment, and there is nothing to wait for but time.
+    std::this_thread::sleep_for(std::chrono::milliseconds(attempt * attempt));
+  }
+  if (error) explain(what, program, error);
+
+  // Nobody has collected the child yet, unless SIGCHLD is ignored or somebody here waits for all children. Then the
+  // number may even be another process's by now, which is not our child.
+  made->pidfd.reset(open_process(made->pid));
+  if (made->pidfd) {
+    siginfo_t info{};
+    if (::waitid(P_PIDFD, static_cast<id_t>(made->pidfd.get()), &info, WEXITED | WNOHANG | WNOWAIT) != 0 &&
+        errno == ECHILD) {
+      made->pidfd.reset();
+    } else if (made->pidfd.get() < 3) {
+      // Where it must not fail any more, a low one will do: no child inherits it.
+      if (unique_fd higher(::fcntl(made->pidfd.get(), F_DUPFD_CLOEXEC, 3)); higher) made->pidfd = std::move(higher);
+    }
+  } else if (errno != ESRCH) {
+    // No descriptor left for it, and without one nobody could wait for it.
+    const int reason = errno;
+    ::kill(made->pid, SIGKILL);
+    int ignored = 0;
+    while (::waitpid(made->pid, &ignored, 0) < 0 && errno == EINTR) {
+    }
+    throw cannot_start(what, reason, ": no descriptor for it", spawn_error::part::descriptor);
+  }
+  return child(std::move(made));
+}
+
+child spawn(const command& what, spawn_options options) { return spawner::start(what, std::move(options)); }
+
+}  // namespace penstock::process

@@ -1,0 +1,53 @@
+// spawn: starts a process.
+//
+//   child c = spawn({"git", "gc"}, {.out = redirect::to_file("gc.log"), .err = redirect::as_out()});
+//
+// COST     posix_spawn: about 0.4 ms for a dynamic program, however much memory this one has; fork would copy its page
+//          tables (153 ms for 4 GiB).
+// CLEAN    The child has an empty signal mask, default signal actions (an ignored HUP, INT or QUIT stays ignored: nohup
+//          and background jobs mean it), its three standard descriptors and those of `pass`, no others, whatever this
+//          program or another thread of it has open without close-on-exec.
+// THREADS  From any number of threads at the same time.
+// ERRORS   spawn_error, which says what it was: the program, the directory, a descriptor or file, the arguments.
+//          std::invalid_argument for a command without words or with a zero byte in one.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <system_error>
+#include <vector>
+
+#include <sys/types.h>
+
+#include <penstock/process/child.hpp>
+#include <penstock/process/command.hpp>
+#include <penstock/process/redirect.hpp>
+
+namespace penstock::process {
+
+struct spawn_options {
+  redirect in = redirect::inherit();
+  redirect out = redirect::inherit();
+  redirect err = redirect::inherit();
+  // own_group: the child leads one; 0: it stays in this program's, for one that talks to the terminal; a child's pid: in
+  // the group which that one leads.
+  static constexpr pid_t own_group = -1;
+  pid_t group = own_group;
+  // Further descriptors, lent: they are 3, 4, 5… in the child.
+  std::vector<int> pass{};
+};
+
+class spawn_error : public std::system_error {
+ public:
+  enum class part : std::uint8_t { program, directory, descriptor, arguments, system };
+  spawn_error(part what, int error, const std::string& text)
+      : std::system_error(error, std::generic_category(), text), part_(what) {}
+  [[nodiscard]] part which() const noexcept { return part_; }
+
+ private:
+  part part_;
+};
+
+[[nodiscard]] child spawn(const command& what, spawn_options options = {});
+
+}  // namespace penstock::process

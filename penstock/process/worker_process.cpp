@@ -1,0 +1,259 @@
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <system_error>
+#include <utility>
+
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include <penstock/process/descriptors.hpp>
+#include <penstock/process/spawn.hpp>
+#include <penstock/process/worker_process.hpp>
+
+namespace penstock::process {
+namespace {
+
+constexpr std::size_t length_bytes = 4;
+constexpr std::size_t frame_bytes = length_bytes + 1;
+
+std::size_t length_at(const char* at) {
+  std::size_t n = 0;
+  for (std::size_t i = 0; i < length_bytes; ++i) n |= std::size_t{static_cast<unsigned char>(at[i])} << (8 * i);
+  return n;
+}
+
+// A program of ours has to load, no more: one that does not answer by then is none.
+constexpr std::chrono::seconds time_to_start{60};
+
+}  // namespace
+
+worker_process::worker_process(command what, worker_options options) : what_(std::move(what)), options_(options) {}
+worker_process::worker_process(worker_process&&) noexcept = default;
+worker_process& worker_process::operator=(worker_process&&) noexcept = default;
+worker_process::~worker_process() = default;
+
+void worker_process::submit(std::string request) {
+  if (options_.framing == framing::lines) {
+    if (request.find('\n') != request.npos)
+      throw std::invalid_argument("penstock: a newline in a request that is a line");
+    request += '\n';
+  } else {
+    if (request.size() > 0xffff'ffff) throw std::invalid_argument("penstock: a request longer than 4 GiB");
+    char length[length_bytes];
+    for (std::size_t i = 0; i < length_bytes; ++i) length[i] = static_cast<char>(request.size() >> (8 * i));
+    request.insert(0, length, length_bytes);
+  }
+  requests_.push_back(std::move(request));
+  if (requests_.size() == 1) clock_the_next();
+}
+
+// The first request's time begins when the one before it is done, or when it comes to an idle worker.
+void worker_process::clock_the_next() {
+  if (child_ && options_.framing == framing::answers && !greeted_) return;  // the time to start is running
+  deadline_ = requests_.empty() || options_.deadline.count() == 0 || !child_ ? system::never
+                                                                             : wait_limit(options_.deadline).deadline();
+}
+
+void worker_process::start() {
+  child_ = spawn(what_, {.in = redirect::pipe(), .out = redirect::pipe()});
+  set_nonblocking(child_.in().get(), true);
+  set_nonblocking(child_.out().get(), true);
+  ++started_;
+  sent_whole_ = sent_bytes_ = consumed_ = filled_ = 0;
+  greeted_ = options_.framing != framing::answers;
+  deadline_ = system::never;
+  if (greeted_)
+    clock_the_next();
+  else
+    deadline_ = wait_limit(time_to_start).deadline();
+}
+
+void worker_process::reset() noexcept {
+  child_ = child();
+  requests_.clear();
+  ready_.clear();
+  deadline_ = system::never;
+}
+
+// The worker is gone, or goes: its current request pays for it.
+void worker_process::lose(bool deadline_passed, const char* why) {
+  const auto status = child_.terminate("KILL");
+  const std::string death = status ? to_string(*status) : "could not be ended";
+  std::string text = "the worker ";
+  if (!greeted_)
+    text += "did not start: " + death;
+  else if (deadline_passed)
+    text += "was killed: its deadline of " +
+            std::to_string(std::chrono::duration_cast<std::chrono::milliseconds>(options_.deadline).count()) +
+            " ms has passed";
+  else if (why)
+    text += why;
+  else
+    text += status && status->how == exit_status::end::signalled ? "was " + death : death;
+  child_ = child();
+  deadline_ = system::never;
+  ready_.push_back({{}, std::make_exception_ptr(worker_died(text, status.value_or(exit_status{}), deadline_passed))});
+  requests_.pop_front();
+}
+
+void worker_process::send_some() {
+  // Without a SIGPIPE: a worker may die with requests unread.
+  const no_sigpipe quietly;
+  while (sent_whole_ < requests_.size()) {
+    std::array<iovec, 64> parts;
+    std::size_t count = 0;
+    for (std::size_t i = sent_whole_; i < requests_.size() && count < parts.size(); ++i, ++count) {
+      const std::size_t skip = i == sent_whole_ ? sent_bytes_ : 0;
+      parts[count] = {requests_[i].data() + skip, requests_[i].size() - skip};
+    }
+    const ssize_t n = ::writev(child_.in().get(), parts.data(), static_cast<int>(count));
+    if (n < 0) {
+      if (errno == EINTR) continue;
+      // A broken pipe is seen by reading, after what it has still said.
+      if (errno == EAGAIN || errno == EPIPE) return;
+      throw std::system_error(errno, std::generic_category(), "writing to a worker");
+    }
+    auto left = static_cast<std::size_t>(n);
+    while (left) {
+      const std::size_t of_this = requests_[sent_whole_].size() - sent_bytes_;
+      if (left < of_this) {
+        sent_bytes_ += left;
+        break;
+      }
+      left -= of_this;
+      sent_bytes_ = 0;
+      ++sent_whole_;
+    }
+  }
+}
+
+bool worker_process::receive_some() {
+  constexpr std::size_t at_once = 65'536;
+  for (;;) {
+    if (consumed_ == filled_) {
+      consumed_ = filled_ = 0;
+    } else if (received_.size() - filled_ < at_once && consumed_ > filled_ / 2) {
+      std::memmove(received_.data(), received_.data() + consumed_, filled_ - consumed_);
+      filled_ -= std::exchange(consumed_, 0);
+    }
+    // Only ever longer: a string that is made longer is filled with zeros first.
+    if (received_.size() - filled_ < at_once) received_.resize(std::max(filled_ + at_once, 2 * filled_));
+    const std::size_t room = received_.size() - filled_;
+    const ssize_t n = ::read(child_.out().get(), received_.data() + filled_, room);
+    if (n > 0) {
+      filled_ += static_cast<std::size_t>(n);
+      if (static_cast<std::size_t>(n) < room || filled_ - consumed_ > options_.most_bytes + frame_bytes) return true;
+    } else if (n == 0) {
+      return false;
+    } else if (errno == EAGAIN) {
+      return true;
+    } else if (errno != EINTR) {
+      throw std::system_error(errno, std::generic_category(), "reading from a worker");
+    }
+  }
+}
+
+void worker_process::take_replies() {
+  while (!requests_.empty() || !greeted_) {
+    const std::string_view there(received_.data() + consumed_, filled_ - consumed_);
+    std::string_view payload;
+    std::size_t used = 0;
+    if (options_.framing == framing::lines) {
+      const auto end = there.find('\n');
+      if (end == there.npos) return;
+      payload = there.substr(0, end);
+      used = end + 1;
+    } else {
+      if (there.size() < length_bytes) return;
+      const std::size_t length = length_at(there.data());
+      if (there.size() - length_bytes < length) return;
+      payload = there.substr(length_bytes, length);
+      used = length_bytes + length;
+    }
+    consumed_ += used;
+    if (!greeted_) {
+      greeted_ = true;
+    } else {
+      take_reply(payload);
+      requests_.pop_front();
+      if (sent_whole_)
+        --sent_whole_;
+      else
+        sent_bytes_ = 0;  // it answered before it had heard the end: whatever it is, it is out of step
+    }
+    clock_the_next();
+  }
+}
+
+void worker_process::take_reply(std::string_view payload) {
+  if (options_.framing != framing::answers) {
+    ready_.push_back({std::string(payload), nullptr});
+  } else if (!payload.empty() && payload.front() == '+') {
+    ready_.push_back({std::string(payload.substr(1)), nullptr});
+  } else {
+    const std::string text(payload.empty() ? payload : payload.substr(1));
+    ready_.push_back({{}, std::make_exception_ptr(request_failed(text))});
+  }
+}
+
+void worker_process::exchange() {
+  if (requests_.empty()) return;
+  // One that died while it had nothing to do is nobody's fault.
+  if (child_ && sent_whole_ == 0 && sent_bytes_ == 0 && child_.poll()) child_ = child();
+  if (!child_) start();
+  if (sent_whole_ < requests_.size()) send_some();
+  const bool goes_on = receive_some();
+  take_replies();
+  if (requests_.empty()) return;
+  if (filled_ - consumed_ > options_.most_bytes + frame_bytes)
+    lose(false, "was killed: its reply is too long");
+  else if (!goes_on)
+    lose(false);
+  else if (system::clock::now() >= deadline_)
+    lose(true);
+}
+
+void worker_process::add_to(std::vector<pollfd>& fds) const {
+  if (!child_) return;
+  child& c = const_cast<child&>(child_);
+  fds.push_back({c.out().get(), POLLIN, 0});
+  if (sent_whole_ < requests_.size()) fds.push_back({c.in().get(), POLLOUT, 0});
+}
+
+bool worker_process::wait_for_reply(const wait_limit& limit) {
+  if (has_reply()) return true;
+  exchange();
+  if (has_reply()) return true;
+  limited_poll until(limit);
+  std::vector<pollfd> fds;
+  for (;;) {
+    fds.clear();
+    add_to(fds);
+    // No descriptor: it was lost, and the next exchange starts another.
+    const bool ready = fds.empty() || until.wait(fds, look_again_at());
+    exchange();
+    if (has_reply()) return true;
+    if (!ready && limit.reached()) return false;
+  }
+}
+
+worker_process::reply worker_process::next() {
+  reply r = std::move(ready_.front());
+  ready_.pop_front();
+  return r;
+}
+
+std::optional<std::string> worker_process::ask(std::string request, const wait_limit& limit) {
+  submit(std::move(request));
+  if (!wait_for_reply(limit)) {
+    reset();
+    return std::nullopt;
+  }
+  reply r = next();
+  if (r.error) std::rethrow_exception(r.error);
+  return std::move(r.bytes);
+}
+
+}  // namespace penstock::process

@@ -1,0 +1,234 @@
+// A child's end is seen once, by everybody who asks; signals reach it or nobody; nothing is left of one that is dropped.
+#include <csignal>
+#include <thread>
+
+#include <fcntl.h>
+#include <poll.h>
+
+#include <penstock/process/descriptors.hpp>
+
+#include "tests/process/process_testing.hpp"
+
+namespace penstock::process {
+namespace {
+
+using namespace std::chrono_literals;
+using child_test = nothing_left;
+
+// A child that has said "ready" and waits for its input to end.
+child ready(const std::string& script) {
+  child c = spawn(command::shell(script), {.in = redirect::pipe(), .out = redirect::pipe()});
+  EXPECT_EQ(line_from(c.out()), "ready");
+  return c;
+}
+
+TEST_F(child_test, tells_how_it_ended) {
+  EXPECT_EQ(to_string(spawn({"true"}).wait()), "exited with 0");
+  const exit_status failed = spawn(command::shell("exit 7")).wait();
+  EXPECT_FALSE(failed.ok());
+  EXPECT_EQ(failed.number(), 7);
+  EXPECT_EQ(failed.shell_number(), 7);
+  const exit_status killed = spawn(command::shell("kill -TERM $$")).wait();
+  EXPECT_EQ(to_string(killed), "killed by signal 15 (TERM)");
+  EXPECT_EQ(killed.number(), -15);
+  EXPECT_EQ(killed.shell_number(), 143);
+  EXPECT_EQ(to_string(exit_status{}), "ended, nobody knows how");
+}
+
+TEST_F(child_test, tells_what_it_used) {
+  const exit_status s = spawn(command::shell("i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done")).wait();
+  EXPECT_GT(s.user + s.system, 0us);
+  EXPECT_GE(s.wall, s.user);
+  EXPECT_GT(s.peak_rss_bytes, 100'000u);
+}
+
+TEST_F(child_test, an_end_is_an_end_for_ever) {
+  child c = spawn(command::shell("exit 3"));
+  EXPECT_EQ(c.wait().code, 3);
+  EXPECT_EQ(c.wait().code, 3);
+  EXPECT_EQ(c.poll()->code, 3);
+  EXPECT_EQ(c.wait(0s)->code, 3);
+  EXPECT_FALSE(c.signal(SIGKILL));
+  EXPECT_FALSE(c.signal_group(SIGKILL));
+  EXPECT_EQ(c.terminate()->code, 3);
+}
+
+TEST_F(child_test, a_limit_ends_waiting_and_not_the_child) {
+  child c = ready("echo ready; read x");
+  EXPECT_FALSE(c.poll());
+  EXPECT_FALSE(c.wait(0s));
+  EXPECT_FALSE(c.wait(1ms));
+  std::stop_source stop;
+  stop.request_stop();
+  EXPECT_FALSE(c.wait(stop.get_token()));
+  c.in().reset();
+  EXPECT_EQ(c.wait().code, 1);  // read found the end
+  EXPECT_EQ(c.wait(stop.get_token())->code, 1);
+}
+
+TEST_F(child_test, a_stop_wakes_who_waits) {
+  child c = ready("echo ready; read x");
+  std::stop_source stop;
+  std::jthread waiter([&] { EXPECT_FALSE(c.wait(stop.get_token())); });
+  stop.request_stop();
+  waiter.join();
+  EXPECT_FALSE(c.poll());
+}
+
+TEST_F(child_test, everybody_who_waits_gets_the_same_end) {
+  for (int round = 0; round < 20; ++round) {
+    child c = ready("echo ready; read x; exit 9");
+    std::atomic<int> nines = 0;
+    std::vector<std::jthread> threads;
+    for (int i = 0; i < 6; ++i)
+      threads.emplace_back([&, i] {
+        const auto s = i % 3 == 0   ? c.wait()
+                       : i % 3 == 1 ? *c.wait(1h)
+                                    : [&] {
+                                        std::optional<exit_status> seen;
+                                        while (!(seen = c.poll())) std::this_thread::yield();
+                                        return *seen;
+                                      }();
+        nines += s.code == 9;
+      });
+    c.in().reset();
+    threads.clear();
+    EXPECT_EQ(nines, 6);
+  }
+}
+
+TEST_F(child_test, signals_from_several_threads_while_others_wait) {
+  for (int round = 0; round < 20; ++round) {
+    child c = ready("echo ready; read x");
+    std::vector<std::jthread> threads;
+    for (int i = 0; i < 3; ++i)
+      threads.emplace_back([&] {
+        while (c.signal(SIGTERM) || c.signal_group(SIGTERM)) {
+        }
+      });
+    for (int i = 0; i < 3; ++i) threads.emplace_back([&] { EXPECT_EQ(c.wait().number(), -SIGTERM); });
+    threads.clear();
+  }
+}
+
+TEST_F(child_test, the_descriptor_is_readable_at_the_end) {
+  child c = ready("echo ready; read x");
+  pollfd readable{c.descriptor(), POLLIN, 0};
+  EXPECT_EQ(::poll(&readable, 1, 0), 0);
+  c.in().reset();
+  EXPECT_EQ(::poll(&readable, 1, -1), 1);
+  EXPECT_TRUE(c.poll());
+}
+
+TEST_F(child_test, one_that_is_dropped_is_ended_with_its_group_and_collected) {
+  unique_fd out;
+  pid_t pid = 0;
+  {
+    child c = ready("trap '' TERM HUP; sleep 1000 & echo ready; read x; read y");
+    pid = c.pid();
+    out = std::move(c.out());
+  }
+  EXPECT_TRUE(reaches_end(out));  // nobody is left who holds it: sleep is gone, too
+  EXPECT_EQ(::kill(pid, 0), -1);
+  EXPECT_FALSE(has_children());
+}
+
+TEST_F(child_test, one_that_is_moved_over_is_ended) {
+  child c = ready("echo ready; read x");
+  const unique_fd out = std::move(c.out());
+  c = spawn({"true"});
+  EXPECT_TRUE(reaches_end(out));
+  child other(std::move(c));
+  EXPECT_FALSE(c);
+  EXPECT_TRUE(other.wait().ok());
+  other = child();
+  EXPECT_FALSE(other);
+}
+
+TEST_F(child_test, is_terminated_by_the_first_signal_that_it_minds) {
+  child obedient = ready("echo ready; read x");
+  EXPECT_EQ(obedient.terminate("TERM,1h,KILL")->number(), -SIGTERM);
+  child polite = ready("trap 'exit 5' INT; echo ready; while :; do read x || :; done");
+  EXPECT_EQ(polite.terminate("INT,1h,KILL")->number(), 5);
+  child stubborn = ready("trap '' TERM; echo ready; while :; do read x || :; done");
+  EXPECT_EQ(stubborn.terminate("TERM,1ms,TERM,1ms,KILL")->number(), -SIGKILL);
+}
+
+TEST_F(child_test, a_stopped_one_is_terminated) {
+  child c = ready("echo ready; read x");
+  c.signal(SIGSTOP);
+  EXPECT_EQ(c.terminate("TERM,1h,KILL")->number(), -SIGTERM);
+}
+
+TEST_F(child_test, that_it_did_not_end_is_said) {
+  child c = ready("trap '' TERM; echo ready; while :; do read x || :; done");
+  EXPECT_FALSE(c.terminate("TERM,1ms"));
+  EXPECT_EQ(c.terminate("KILL")->number(), -SIGKILL);
+}
+
+TEST_F(child_test, what_is_left_of_the_group_goes_with_a_terminated_leader) {
+  // The leader minds TERM, what it started does not.
+  child c = ready("(trap '' TERM; echo ready; read x; while :; do read x || :; done) & wait");
+  const unique_fd out = std::move(c.out());
+  EXPECT_EQ(c.terminate("TERM,1h,KILL")->number(), -SIGTERM);
+  EXPECT_TRUE(reaches_end(out));
+}
+
+TEST_F(child_test, what_a_leader_that_ended_by_itself_left_behind_lives) {
+  pipe_ends to_it = make_pipe();
+  child c = spawn(command::shell("cat <&3 &"), {.out = redirect::pipe(), .pass = {to_it.read.get()}});
+  to_it.read.reset();
+  EXPECT_TRUE(c.wait().ok());
+  EXPECT_FALSE(c.signal_group(SIGKILL));  // its number may be anybody's from now on
+  ASSERT_EQ(::write(to_it.write.get(), "alive\n", 6), 6);
+  EXPECT_EQ(line_from(c.out()), "alive");
+  to_it.write.reset();
+  EXPECT_TRUE(reaches_end(c.out()));
+}
+
+TEST_F(child_test, with_sigchld_ignored_the_status_is_unknown_and_nothing_hangs) {
+  const auto former = ::signal(SIGCHLD, SIG_IGN);
+  for (int i = 0; i < 50; ++i) EXPECT_EQ(spawn({"true"}).wait().how, exit_status::end::unknown);
+  child c = ready("echo ready; read x");
+  EXPECT_FALSE(c.poll());
+  EXPECT_TRUE(c.signal(0));
+  const auto ended = c.terminate();
+  ::signal(SIGCHLD, former);
+  EXPECT_EQ(ended->how, exit_status::end::unknown);
+}
+
+TEST_F(child_test, one_that_somebody_else_collected_is_unknown_and_its_number_is_not_signalled) {
+  child c = ready("echo ready; read x; exit 4");
+  c.in().reset();
+  int status = 0;
+  ASSERT_EQ(::waitpid(c.pid(), &status, 0), c.pid());
+  // The number is free now, and may be anybody's.
+  EXPECT_FALSE(c.signal(SIGKILL));
+  EXPECT_FALSE(c.signal_group(SIGKILL));
+  EXPECT_EQ(c.wait().how, exit_status::end::unknown);
+}
+
+TEST(termination, is_signals_and_times) {
+  const termination t("SIGTERM,2s,9,500ms,INT,0.5m");
+  ASSERT_EQ(t.steps().size(), 3u);
+  EXPECT_EQ(t.steps()[0].signal, SIGTERM);
+  EXPECT_EQ(t.steps()[0].wait, 2s);
+  EXPECT_EQ(t.steps()[1].signal, SIGKILL);
+  EXPECT_EQ(t.steps()[1].wait, 500ms);
+  EXPECT_EQ(t.steps()[2].wait, 30s);
+  EXPECT_EQ(termination("TERM,KILL").steps()[0].wait, 0s);
+  EXPECT_EQ(termination("KILL").steps()[0].wait, termination::last_wait);
+  for (const char* wrong :
+       {"", "2s", "TREM", "TERM,2h3", "TERM,2d", "TERM,,KILL", "TERM,-1s", "TERM,nans", "0", "65536"})
+    EXPECT_THROW(termination{wrong}, std::invalid_argument) << wrong;
+}
+
+TEST(signal_names, go_both_ways) {
+  EXPECT_EQ(signal_name(SIGTERM), "TERM");
+  EXPECT_EQ(signal_number("SIGKILL"), SIGKILL);
+  EXPECT_EQ(signal_number("15"), 15);
+  for (const char* wrong : {"", "SIG", "term", "99", "-1", "9x"}) EXPECT_EQ(signal_number(wrong), 0) << wrong;
+}
+
+}  // namespace
+}  // namespace penstock::process
