@@ -150,6 +150,8 @@ class inlet {
   virtual void accept(envelope<T>* items, std::size_t count) noexcept = 0;
   // The same, but rather leaves them where they are, to be carried here by `me`; false: not now, nothing has happened.
   [[nodiscard]] virtual bool await(envelope<T>* items, std::size_t count, crew_member& me) noexcept = 0;
+  // What `me` was to carry here, if anything, is taken after all.
+  virtual void put_down(crew_member& me) noexcept = 0;
   // The same for one without a promise: waits for room. Failed, too, if its size cannot be told. False: no more will be
   // taken. `from`: the worker that calls, for its waiting time.
   virtual bool accept(envelope<T>&& item, worker& from, crew_member& me) noexcept = 0;

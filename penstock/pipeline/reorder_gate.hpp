@@ -19,6 +19,7 @@
 #include <vector>
 
 #include <penstock/base/mutex.hpp>
+#include <penstock/pipeline/hand.hpp>
 #include <penstock/pipeline/worker.hpp>
 
 namespace penstock {
@@ -29,11 +30,15 @@ class reorder_gate {
   // REQUIRES: window > 0.
   explicit reorder_gate(std::size_t window) : slots_(window) {}
 
-  // The results for `count` neighbouring tickets; an empty one for skipped. release(Item*, count) is called for what has
-  // its turn, on this thread; before_wait() if it has to wait. REQUIRES: count <= window.
-  template <class Release, class BeforeWait>
-  void put(std::uint64_t ticket, std::optional<Item>* items, std::size_t count, worker& self, Release release,
+  // The results for neighbouring tickets, from `ticket` on; those without one are skipped. `placed`: room is promised for
+  // them where they go. pass(Item*, count) is called, on this thread, if it is their turn; it tells whether it has taken
+  // over the objects themselves, in their place, and so does put(): otherwise they have been moved from. Then
+  // release(Item*, count, placed) for those that come after them and are there; before_wait() if it has to wait.
+  // REQUIRES: made.items <= window.
+  template <class Pass, class Release, class BeforeWait>
+  bool put(std::uint64_t ticket, const portion<Item>& made, bool placed, worker& self, Pass pass, Release release,
            BeforeWait before_wait) {
+    const std::size_t count = made.items;
     bool stopped = false;
     {
       mutex_lock lock(mutex_);
@@ -47,21 +52,20 @@ class reorder_gate {
       stopped = stopped_;
       if (!stopped && (ticket != next_ || releasing_)) {
         // Whoever has the turn, or is releasing now, comes to them.
+        Item* result = made.results;
         for (std::size_t i = 0; i < count; ++i) {
           slot& mine = slots_[(ticket + i) % slots_.size()];
           mine.present = true;
-          mine.item = std::exchange(items[i], std::nullopt);
+          mine.placed = placed;
+          if (!made.present || made.present[i]) mine.item.emplace(std::move(*result++));
         }
-        return;
+        return false;
       }
       if (!stopped) releasing_ = true;
     }
-    std::vector<Item> ready;
-    ready.reserve(count);
-    for (std::size_t i = 0; i < count; ++i)
-      if (items[i]) ready.push_back(*std::exchange(items[i], std::nullopt));
-    if (!ready.empty()) release(ready.data(), ready.size());  // stopped: in whatever order
+    const bool kept = made.count > 0 && pass(made.results, made.count);  // stopped: in whatever order
     if (!stopped) release_ready(count, release);
+    return kept;
   }
 
   // For a worker with many results: waits for its turn, calls write(), which puts them out, and passes the turn on.
@@ -107,6 +111,7 @@ class reorder_gate {
  private:
   struct slot {
     bool present = false;
+    bool placed = false;
     std::optional<Item> item;
   };
 
@@ -115,6 +120,7 @@ class reorder_gate {
   void release_ready(std::size_t left, Release& release) {
     std::vector<Item> ready;
     for (;;) {
+      bool placed = false;
       ready.clear();
       {
         mutex_lock lock(mutex_);
@@ -124,8 +130,12 @@ class reorder_gate {
         left = 0;
         for (; left < slots_.size() && slots_[(next_ + left) % slots_.size()].present; ++left) {
           slot& s = slots_[(next_ + left) % slots_.size()];
+          if (ready.empty()) placed = s.placed;
+          if (s.item && s.placed != placed) break;
           s.present = false;
-          if (s.item) ready.push_back(*std::exchange(s.item, std::nullopt));
+          if (!s.item) continue;
+          ready.push_back(*std::move(s.item));
+          s.item.reset();
         }
         if (left == 0) {
           releasing_ = false;
@@ -133,7 +143,7 @@ class reorder_gate {
           return;
         }
       }
-      if (!ready.empty()) release(ready.data(), ready.size());
+      if (!ready.empty()) release(ready.data(), ready.size(), placed);
     }
   }
 
