@@ -30,37 +30,40 @@ class reorder_gate {
   // REQUIRES: window > 0.
   explicit reorder_gate(std::size_t window) : slots_(window) {}
 
-  // The results for neighbouring tickets, from `ticket` on; those without one are skipped. `placed`: room is promised for
-  // them where they go. pass(Item*, count) is called, on this thread, if it is their turn; it tells whether it has taken
-  // over the objects themselves, in their place, and so does put(): otherwise they have been moved from. Then
-  // release(Item*, count, placed) for those that come after them and are there; before_wait() if it has to wait.
+  // The results for neighbouring tickets, from `ticket` on; those without one are skipped. If it is their turn,
+  // pass(Item*, count) is called, on this thread; it tells whether it has taken over the objects themselves, in their
+  // place, and so does put(): otherwise they have been moved from. Then release(Item*, count) for those that come after
+  // them and are there. If it is not, not_yet() is called before anything else: the results may be long on their way, and
+  // must hold nothing that those before them may be waiting for. before_wait() if it has to wait.
   // REQUIRES: made.items <= window.
-  template <class Pass, class Release, class BeforeWait>
-  bool put(std::uint64_t ticket, const portion<Item>& made, bool placed, worker& self, Pass pass, Release release,
+  template <class Pass, class Release, class NotYet, class BeforeWait>
+  bool put(std::uint64_t ticket, const portion<Item>& made, worker& self, Pass pass, Release release, NotYet not_yet,
            BeforeWait before_wait) {
     const std::size_t count = made.items;
     bool stopped = false;
     {
       mutex_lock lock(mutex_);
-      if (ticket + count > next_ + slots_.size() && !stopped_) {
-        before_wait();
-        const counted_wait waiting(self, wait_kind::blocked);
-        ++waiting_;
-        while (ticket + count > next_ + slots_.size() && !stopped_) turned_.wait(lock);
-        --waiting_;
+      if (!has_turn(ticket) && !stopped_) {
+        not_yet();
+        if (ticket + count > next_ + slots_.size()) {
+          before_wait();
+          const counted_wait waiting(self, wait_kind::blocked);
+          ++waiting_;
+          while (ticket + count > next_ + slots_.size() && !stopped_) turned_.wait(lock);
+          --waiting_;
+        }
+        if (!has_turn(ticket) && !stopped_) {
+          // Whoever has the turn, or is releasing now, comes to them.
+          Item* result = made.results;
+          for (std::size_t i = 0; i < count; ++i) {
+            slot& mine = slots_[(ticket + i) % slots_.size()];
+            mine.present = true;
+            if (!made.present || made.present[i]) mine.item.emplace(std::move(*result++));
+          }
+          return false;
+        }
       }
       stopped = stopped_;
-      if (!stopped && (ticket != next_ || releasing_)) {
-        // Whoever has the turn, or is releasing now, comes to them.
-        Item* result = made.results;
-        for (std::size_t i = 0; i < count; ++i) {
-          slot& mine = slots_[(ticket + i) % slots_.size()];
-          mine.present = true;
-          mine.placed = placed;
-          if (!made.present || made.present[i]) mine.item.emplace(std::move(*result++));
-        }
-        return false;
-      }
       if (!stopped) releasing_ = true;
     }
     const bool kept = made.count > 0 && pass(made.results, made.count);  // stopped: in whatever order
@@ -74,11 +77,11 @@ class reorder_gate {
     bool in_order = false;
     {
       mutex_lock lock(mutex_);
-      if ((ticket != next_ || releasing_) && !stopped_) {
+      if (!has_turn(ticket) && !stopped_) {
         before_wait();
         const counted_wait waiting(self, wait_kind::blocked);
         ++waiting_;
-        while ((ticket != next_ || releasing_) && !stopped_) turned_.wait(lock);
+        while (!has_turn(ticket) && !stopped_) turned_.wait(lock);
         --waiting_;
       }
       in_order = !stopped_;
@@ -111,16 +114,18 @@ class reorder_gate {
  private:
   struct slot {
     bool present = false;
-    bool placed = false;
     std::optional<Item> item;
   };
+
+  [[nodiscard]] bool has_turn(std::uint64_t ticket) const noexcept PENSTOCK_REQUIRES(mutex_) {
+    return ticket == next_ && !releasing_;
+  }
 
   // After the results of the first `left` tickets have left. REQUIRES: this thread has set releasing_.
   template <class Release>
   void release_ready(std::size_t left, Release& release) {
     std::vector<Item> ready;
     for (;;) {
-      bool placed = false;
       ready.clear();
       {
         mutex_lock lock(mutex_);
@@ -130,8 +135,6 @@ class reorder_gate {
         left = 0;
         for (; left < slots_.size() && slots_[(next_ + left) % slots_.size()].present; ++left) {
           slot& s = slots_[(next_ + left) % slots_.size()];
-          if (ready.empty()) placed = s.placed;
-          if (s.item && s.placed != placed) break;
           s.present = false;
           if (!s.item) continue;
           ready.push_back(*std::move(s.item));
@@ -143,7 +146,7 @@ class reorder_gate {
           return;
         }
       }
-      if (!ready.empty()) release(ready.data(), ready.size(), placed);
+      if (!ready.empty()) release(ready.data(), ready.size());
     }
   }
 

@@ -190,7 +190,8 @@ class thread_stage final : public node, public inlet<In> {
   // they are, to be carried on; only if they may be.
   bool send_in_order(std::uint64_t ticket, const portion<result_envelope>& made, bool placed, bool may_be_carried,
                      worker& self, crew_member& me) noexcept;
-  void send(result_envelope* items, std::size_t count, bool placed, worker& self, crew_member& me) noexcept;
+  // Without places: waits for room.
+  void send(result_envelope* items, std::size_t count, worker& self, crew_member& me) noexcept;
 
   // Where the results of one item go.
   class outputs;
@@ -302,8 +303,7 @@ class thread_stage<In, F>::outputs {
     } else {
       turn_given_ = true;
       stage_.gate_->in_turn(
-          ticket_, self_, write,
-          [this](result_envelope* items, std::size_t n, bool placed) { stage_.send(items, n, placed, self_, me_); },
+          ticket_, self_, write, [this](result_envelope* items, std::size_t n) { stage_.send(items, n, self_, me_); },
           [this] { me_.goes_on_long(); });
     }
     count ? self_.passed.add() : self_.filtered.add();
@@ -634,30 +634,30 @@ template <class In, class F>
 bool thread_stage<In, F>::send_in_order(std::uint64_t ticket, const portion<result_envelope>& made, bool placed,
                                         bool may_be_carried, worker& self, crew_member& me) noexcept {
   const auto pass = [&](result_envelope* first, std::size_t n) {
+    if (!placed) return send(first, n, self, me), false;
     if (may_be_carried && next_->await(first, n, me)) return true;
-    send(first, n, placed, self, me);
-    return false;
+    return next_->accept(first, n), false;
   };
-  const auto release = [&](result_envelope* later, std::size_t n, bool later_placed) {
-    // Those that are carried hold a worker of the next stage, so nothing may wait for room there meanwhile.
-    if (may_be_carried && !later_placed) next_->put_down(me);
-    send(later, n, later_placed, self, me);
+  const auto release = [&](result_envelope* later, std::size_t n) { send(later, n, self, me); };
+  const auto not_yet = [&] {
+    if (placed) next_->give_back(made.count);
+    placed = false;
   };
-  return gate_->put(ticket, made, placed, self, pass, release, [&] { me.goes_on_long(); });
+  return gate_->put(ticket, made, self, pass, release, not_yet, [&] { me.goes_on_long(); });
 }
 
-// placed: places are promised for all of them; otherwise it waits for room.
 template <class In, class F>
-void thread_stage<In, F>::send(result_envelope* items, std::size_t count, bool placed, worker& self,
-                               crew_member& me) noexcept {
+void thread_stage<In, F>::send(result_envelope* items, std::size_t count, worker& self, crew_member& me) noexcept {
   if constexpr (!std::is_void_v<out>) {
-    if (placed) return next_->accept(items, count);
     while (count) {
       std::size_t n = next_->reserve(count);
-      if (n)
+      if (n) {
         next_->accept(items, n);
-      else
+      } else {
+        // What is to be carried holds a worker there, who may be the one to make room.
+        next_->put_down(me);
         next_->accept(std::move(items[n++]), self, me);
+      }
       items += n;
       count -= n;
     }
