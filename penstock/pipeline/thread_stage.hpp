@@ -230,8 +230,8 @@ class thread_stage<In, F>::outputs {
   // An item that put nothing gives its turn and its place away.
   ~outputs() {
     if constexpr (!std::is_void_v<out>) {
+      if (places_) stage_.next_->give_back(places_);  // first: the turn may be long in coming
       if (stage_.gate_ && !turn_given_) skip_turn();
-      if (places_) stage_.next_->give_back(places_);
     }
   }
   void of(const envelope<In>& e) noexcept {
@@ -638,7 +638,11 @@ bool thread_stage<In, F>::send_in_order(std::uint64_t ticket, const portion<resu
     if (may_be_carried && next_->await(first, n, me)) return true;
     return next_->accept(first, n), false;
   };
-  const auto release = [&](result_envelope* later, std::size_t n) { send(later, n, self, me); };
+  const auto release = [&](result_envelope* later, std::size_t n) {
+    // What is to be carried goes before these, and holds a worker who may be the one to make room for them.
+    next_->put_down(me);
+    send(later, n, self, me);
+  };
   const auto not_yet = [&] {
     if (placed) next_->give_back(made.count);
     placed = false;
@@ -651,13 +655,10 @@ void thread_stage<In, F>::send(result_envelope* items, std::size_t count, worker
   if constexpr (!std::is_void_v<out>) {
     while (count) {
       std::size_t n = next_->reserve(count);
-      if (n) {
+      if (n)
         next_->accept(items, n);
-      } else {
-        // What is to be carried holds a worker there, who may be the one to make room.
-        next_->put_down(me);
+      else
         next_->accept(std::move(items[n++]), self, me);
-      }
       items += n;
       count -= n;
     }
