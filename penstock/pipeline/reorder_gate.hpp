@@ -11,6 +11,7 @@
 // MEMORY   `window` results at most.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <exception>
@@ -30,21 +31,22 @@ class reorder_gate {
   // REQUIRES: window > 0.
   explicit reorder_gate(std::size_t window) : slots_(window) {}
 
-  // The results for neighbouring tickets, from `ticket` on; those without one are skipped. If it is their turn,
-  // pass(Item*, count) is called, on this thread; it tells whether it has taken over the objects themselves, in their
-  // place, and so does put(): otherwise they have been moved from. Then release(Item*, count) for those that come after
-  // them and are there. If it is not, not_yet() is called before anything else: the results may be long on their way, and
-  // must hold nothing that those before them may be waiting for. before_wait() if it has to wait.
-  // REQUIRES: made.items <= window.
-  template <class Pass, class Release, class NotYet, class BeforeWait>
-  bool put(std::uint64_t ticket, const portion<Item>& made, worker& self, Pass pass, Release release, NotYet not_yet,
-           BeforeWait before_wait) {
+  // The results for neighbouring tickets, from `ticket` on; those without one are skipped. `places` are promised for them
+  // where they go: none, or one for each. If it is their turn, pass(Item*, count, places) is called, on this thread; it
+  // tells whether it has taken over the objects themselves, in their place, and so does put(): otherwise they have been
+  // moved from. Then release(Item*, count, places) for those that come after them and are there. If it is not their turn, the
+  // gate keeps the places for those who have it, or calls give_back(places) if one of those waits for some.
+  // before_wait() if it has to wait. REQUIRES: made.items <= window.
+  template <class Pass, class Release, class GiveBack, class BeforeWait>
+  bool put(std::uint64_t ticket, const portion<Item>& made, std::size_t places, worker& self, Pass pass,
+           Release release, GiveBack give_back, BeforeWait before_wait) {
     const std::size_t count = made.items;
     bool stopped = false;
     {
       mutex_lock lock(mutex_);
       if (!has_turn(ticket) && !stopped_) {
-        not_yet();
+        wanted_ ? give_back(places) : void(kept_ += places);
+        places = 0;
         if (ticket + count > next_ + slots_.size()) {
           before_wait();
           const counted_wait waiting(self, wait_kind::blocked);
@@ -66,7 +68,7 @@ class reorder_gate {
       stopped = stopped_;
       if (!stopped) releasing_ = true;
     }
-    const bool kept = made.count > 0 && pass(made.results, made.count);  // stopped: in whatever order
+    const bool kept = made.count > 0 && pass(made.results, made.count, places);  // stopped: in whatever order
     if (!stopped) release_ready(count, release);
     return kept;
   }
@@ -95,6 +97,18 @@ class reorder_gate {
     }
     if (in_order) release_ready(1, release);
     if (error) std::rethrow_exception(error);
+  }
+
+  // For who releases and finds no room: places that are kept here. From the first time that there are none, until
+  // has_found_room(), places that would be kept are given back.
+  [[nodiscard]] std::size_t want_places() noexcept {
+    const mutex_lock lock(mutex_);
+    wanted_ = kept_ == 0;
+    return std::exchange(kept_, 0);
+  }
+  void has_found_room() noexcept {
+    const mutex_lock lock(mutex_);
+    wanted_ = false;
   }
 
   void stop() noexcept {
@@ -126,6 +140,7 @@ class reorder_gate {
   void release_ready(std::size_t left, Release& release) {
     std::vector<Item> ready;
     for (;;) {
+      std::size_t places = 0;
       ready.clear();
       {
         mutex_lock lock(mutex_);
@@ -145,8 +160,10 @@ class reorder_gate {
           if (waiting_) turned_.notify_all();  // who waits for a turn of its own waits for this, too
           return;
         }
+        places = std::min(kept_, ready.size());
+        kept_ -= places;
       }
-      if (!ready.empty()) release(ready.data(), ready.size());
+      if (!ready.empty()) release(ready.data(), ready.size(), places);
     }
   }
 
@@ -156,6 +173,8 @@ class reorder_gate {
   bool releasing_ PENSTOCK_GUARDED_BY(mutex_) = false;
   bool stopped_ PENSTOCK_GUARDED_BY(mutex_) = false;
   std::size_t waiting_ PENSTOCK_GUARDED_BY(mutex_) = 0;
+  std::size_t kept_ PENSTOCK_GUARDED_BY(mutex_) = 0;  // places
+  bool wanted_ PENSTOCK_GUARDED_BY(mutex_) = false;
   condition turned_;
 };
 

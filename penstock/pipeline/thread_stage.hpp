@@ -190,8 +190,8 @@ class thread_stage final : public node, public inlet<In> {
   // they are, to be carried on; only if they may be.
   bool send_in_order(std::uint64_t ticket, const portion<result_envelope>& made, bool placed, bool may_be_carried,
                      worker& self, crew_member& me) noexcept;
-  // Without places: waits for room.
-  void send(result_envelope* items, std::size_t count, worker& self, crew_member& me) noexcept;
+  // In order, with so many places promised; for the others it waits for room.
+  void send(result_envelope* items, std::size_t count, std::size_t places, worker& self, crew_member& me) noexcept;
 
   // Where the results of one item go.
   class outputs;
@@ -303,7 +303,10 @@ class thread_stage<In, F>::outputs {
     } else {
       turn_given_ = true;
       stage_.gate_->in_turn(
-          ticket_, self_, write, [this](result_envelope* items, std::size_t n) { stage_.send(items, n, self_, me_); },
+          ticket_, self_, write,
+          [this](result_envelope* items, std::size_t n, std::size_t places) {
+            stage_.send(items, n, places, self_, me_);
+          },
           [this] { me_.goes_on_long(); });
     }
     count ? self_.passed.add() : self_.filtered.add();
@@ -633,35 +636,40 @@ void thread_stage<In, F>::relieve(crew_member& me) {
 template <class In, class F>
 bool thread_stage<In, F>::send_in_order(std::uint64_t ticket, const portion<result_envelope>& made, bool placed,
                                         bool may_be_carried, worker& self, crew_member& me) noexcept {
-  const auto pass = [&](result_envelope* first, std::size_t n) {
-    if (!placed) return send(first, n, self, me), false;
-    if (may_be_carried && next_->await(first, n, me)) return true;
-    return next_->accept(first, n), false;
+  const auto pass = [&](result_envelope* first, std::size_t n, std::size_t places) {
+    if (may_be_carried && places == n && next_->await(first, n, me)) return true;
+    send(first, n, places, self, me);
+    return false;
   };
-  const auto release = [&](result_envelope* later, std::size_t n) {
+  const auto release = [&](result_envelope* later, std::size_t n, std::size_t places) {
     // What is to be carried goes before these, and holds a worker who may be the one to make room for them.
     next_->put_down(me);
-    send(later, n, self, me);
+    send(later, n, places, self, me);
   };
-  const auto not_yet = [&] {
-    if (placed) next_->give_back(made.count);
-    placed = false;
-  };
-  return gate_->put(ticket, made, self, pass, release, not_yet, [&] { me.goes_on_long(); });
+  return gate_->put(
+      ticket, made, placed ? made.count : 0, self, pass, release, [&](std::size_t places) { next_->give_back(places); },
+      [&] { me.goes_on_long(); });
 }
 
 template <class In, class F>
-void thread_stage<In, F>::send(result_envelope* items, std::size_t count, worker& self, crew_member& me) noexcept {
+void thread_stage<In, F>::send(result_envelope* items, std::size_t count, std::size_t places, worker& self,
+                               crew_member& me) noexcept {
   if constexpr (!std::is_void_v<out>) {
     while (count) {
-      std::size_t n = next_->reserve(count);
-      if (n)
+      if (places == 0) places = next_->reserve(count);
+      if (places == 0) places = gate_->want_places();
+      const std::size_t n = std::min(count, std::max<std::size_t>(places, 1));
+      if (places) {
         next_->accept(items, n);
-      else
-        next_->accept(std::move(items[n++]), self, me);
+        places -= n;
+      } else {
+        next_->accept(std::move(*items), self, me);
+        gate_->has_found_room();
+      }
       items += n;
       count -= n;
     }
+    if (places) next_->give_back(places);
   }
 }
 
