@@ -185,7 +185,8 @@ class thread_stage final : public node, public inlet<In> {
   }
   void account_for(std::int64_t began, std::int64_t waited_before, std::size_t items, worker& self, crew_member& me,
                    std::int64_t ended) noexcept;
-  void send_ordered(post& at, std::optional<result_envelope>* items, std::size_t count, std::size_t first, worker& self,
+  // `ticket`: of the first.
+  void send_ordered(std::uint64_t ticket, std::optional<result_envelope>* items, std::size_t count, worker& self,
                     crew_member& me) noexcept;
   void send(result_envelope* items, std::size_t count, worker& self, crew_member& me) noexcept;
 
@@ -375,7 +376,8 @@ void thread_stage<In, F>::serve(worker&, crew_member& me) {
       }
       wait_kind why = wait_kind::starved;
       std::int64_t now = now_ns();
-      (void)work_once(*self, f, me, now, true, why);
+      // There is an item, and it cannot be taken: somebody is in the middle of putting it in.
+      if (!work_once(*self, f, me, now, true, why)) system::yield();
     }
   } else {
     (void)me;
@@ -507,7 +509,7 @@ void thread_stage<In, F>::work_at_many(envelope<In>* items, std::size_t count, s
   if constexpr (!std::is_void_v<out>) {
     if (gate_) {
       at.ordered.close([&](std::optional<result_envelope>* made, std::size_t n, std::size_t first) {
-        send_ordered(at, made, n, first, self, me);
+        send_ordered(ticket + first, made, n, self, me);
         return false;
       });
     } else {
@@ -579,32 +581,39 @@ void thread_stage<In, F>::relieve(crew_member& me) {
         worker for_nobody;
         if (gate_) {
           std::vector<std::optional<result_envelope>> made;
-          std::size_t first = 0;
-          at.ordered.take_if_older_than(stuck, now,
-                                        [&](std::optional<result_envelope>* ready, std::size_t n, std::size_t index) {
-                                          made.assign(std::move_iterator(ready), std::move_iterator(ready + n));
-                                          first = index;
-                                        });
-          if (!made.empty()) send_ordered(at, made.data(), made.size(), first, for_nobody, me);
+          std::uint64_t ticket = 0;
+          const auto take = [&](std::optional<result_envelope>* ready, std::size_t n, std::size_t index) {
+            made.assign(std::move_iterator(ready), std::move_iterator(ready + n));
+            // Here, where the owner cannot go on: outside he may have begun another batch, or be the last to leave.
+            ticket = at.ticket.load(std::memory_order_relaxed) + index;
+            help_begins();
+          };
+          at.ordered.take_if_older_than(stuck, now, take);
+          if (!made.empty()) {
+            send_ordered(ticket, made.data(), made.size(), for_nobody, me);
+            help_ends();
+            if (entrance_.is_closed()) policy_.control().may_have_ended(*this);
+          }
         } else {
           at.results.take_if_older_than(
               stuck, now, [&](result_envelope* ready, std::size_t n, std::size_t) { next_->accept(ready, n); });
         }
       }
       worker* self = nullptr;
+      std::uint64_t batch = 0;  // its first ticket
       auto* const items = me.for_items().template room_for<envelope<In>>(most_at_once);
       std::size_t count = 0;
       const auto loot = at.items.relieve(stuck, now, [&](envelope<In>* rest, std::size_t n) {
         self = hire(now);
         if (self) std::uninitialized_move_n(rest, count = n, items);
+        batch = at.ticket.load(std::memory_order_relaxed);
         return self != nullptr;
       });
       if (loot.freed) entrance_.freed(loot.freed);
       if (!self) continue;
       const std::int64_t waited = self->waited_at_work();
       me.long_turn_begins();
-      work_at_many(items, count, at.ticket.load(std::memory_order_relaxed) + loot.first, gate_ ? 0 : count, *self,
-                   function_, me, now);
+      work_at_many(items, count, batch + loot.first, gate_ ? 0 : count, *self, function_, me, now);
       const std::int64_t ended = now_ns();
       account_for(now, waited, count, *self, me, ended);
       me.turn_ends();
@@ -617,11 +626,11 @@ void thread_stage<In, F>::relieve(crew_member& me) {
 }
 
 template <class In, class F>
-void thread_stage<In, F>::send_ordered(post& at, std::optional<result_envelope>* items, std::size_t count,
-                                       std::size_t first, worker& self, crew_member& me) noexcept {
+void thread_stage<In, F>::send_ordered(std::uint64_t ticket, std::optional<result_envelope>* items, std::size_t count,
+                                       worker& self, crew_member& me) noexcept {
   gate_->put(
-      at.ticket.load(std::memory_order_relaxed) + first, items, count, self,
-      [&](result_envelope* ready, std::size_t n) { send(ready, n, self, me); }, [&] { me.goes_on_long(); });
+      ticket, items, count, self, [&](result_envelope* ready, std::size_t n) { send(ready, n, self, me); },
+      [&] { me.goes_on_long(); });
 }
 
 // Results for which no places are promised.
