@@ -42,25 +42,28 @@ simulation::options in_haste(unsigned preemptions) {
   return within;
 }
 
-void report_on(const simulation::summary& done) {
+// All schedules within the bounds, and so many at random beyond them.
+void try_it(const simulation::options& within, std::uint64_t at_random, const simulation::body& body) {
+  const auto done = explore(within, body);
   std::cout << done.runs << " runs of " << done.steps / done.runs << " steps" << (done.complete ? "" : ", cut short")
-            << "\n";
+            << "; seeds 1 to " << at_random << "\n";
+  simulation::simulate_many(1, testing::sanitized ? at_random / 20 : at_random, body, within);
 }
 
 // --- to the end ---
 
 TEST(simulated_pipeline, one_item_through_one_stage) {
-  report_on(explore(without_haste(2, 1), [] {
+  try_it(without_haste(2, 1), 1'000, [] {
     fates all(1);
     all.settle_complete(from(numbers(1)) | sink("end", [&](int i) { all.delivered(i); }) | run());
-  }));
+  });
 }
 
-TEST(simulated_pipeline, three_items_through_one_place) {
-  report_on(explore(without_haste(2), [] {
-    fates all(3);
+TEST(simulated_pipeline, two_items_through_one_place) {
+  try_it(without_haste(2), 1'000, [] {
+    fates all(2);
     int last = 0;
-    all.settle_complete(from(numbers(3)) |
+    all.settle_complete(from(numbers(2)) |
                         sink("end",
                              [&](int i) {
                                check(i == ++last, "one worker keeps the order");
@@ -68,20 +71,20 @@ TEST(simulated_pipeline, three_items_through_one_place) {
                              },
                              {.capacity = 1}) |
                         run());
-  }));
+  });
 }
 
 TEST(simulated_pipeline, two_stages) {
-  report_on(explore(in_haste(1), [] {
+  try_it(in_haste(1), 1'000, [] {
     fates all(5);
     crowd between(1 + 1 + 1);  // the place, and one in each worker's hand
     all.settle_complete(from(numbers(5)) | stage("half", [&](int i) { return between.enters(), i; }, {.capacity = 1}) |
                         sink("end", [&](int i) { between.leaves(), all.delivered(i); }, {.capacity = 1}) | run());
-  }));
+  });
 }
 
 TEST(simulated_pipeline, two_workers_of_one_stage) {
-  report_on(explore(in_haste(1), [] {
+  try_it(in_haste(1), 1'000, [] {
     fates all(2);
     crowd at_work(2);
     all.settle_complete(from(numbers(2)) |
@@ -93,11 +96,11 @@ TEST(simulated_pipeline, two_workers_of_one_stage) {
                              },
                              {.workers = 2, .capacity = 1}) |
                         run());
-  }));
+  });
 }
 
 TEST(simulated_pipeline, two_workers_keep_the_order) {
-  report_on(explore(in_haste(1), [] {
+  try_it(in_haste(0), 5'000, [] {
     fates all(3);
     int last = 0;
     all.settle_complete(from(numbers(3)) |
@@ -114,20 +117,20 @@ TEST(simulated_pipeline, two_workers_keep_the_order) {
                              },
                              {.capacity = 1}) |
                         run());
-  }));
+  });
 }
 
 TEST(simulated_pipeline, threads_of_its_own_for_each_worker) {
-  report_on(explore(in_haste(1), [] {
+  try_it(in_haste(0), 5'000, [] {
     fates all(3);
     const auto factory = [] { return [](int i) { return i; }; };
     all.settle_complete(from(numbers(3)) | stage("own", per_worker(factory), {.workers = 2, .capacity = 1}) |
                         sink("end", [&](int i) { all.delivered(i); }, {.capacity = 1}) | run());
-  }));
+  });
 }
 
 TEST(simulated_pipeline, a_filter_and_a_fan_out) {
-  report_on(explore(in_haste(1), [] {
+  try_it(in_haste(0), 5'000, [] {
     std::vector<int> seen(8);
     const report r = from(numbers(3)) | stage("odd", [](int i) { return i % 2 ? std::optional(i) : std::nullopt; }) |
                      stage("twice",
@@ -138,23 +141,23 @@ TEST(simulated_pipeline, a_filter_and_a_fan_out) {
                      sink("end", [&](int i) { ++seen.at(static_cast<std::size_t>(i)); }, {.capacity = 1}) | run();
     check(seen == std::vector{0, 0, 1, 1, 0, 0, 1, 1}, "both halves of 1 and 3");
     check(r.sums_meet() && r.entered == 3 && r.filtered == 1 && r.expanded == 2 && r.delivered == 4);
-  }));
+  });
 }
 
 // --- time: nobody sleeps while there is something to do for him ---
 
 TEST(simulated_pipeline, a_burst_of_long_items_wakes_a_worker_for_each) {
-  report_on(explore(without_haste(1), [] {
+  try_it(without_haste(1), 1'000, [] {
     fates all(4);
     const auto slow = simulation::delayed([&](int i) { all.delivered(i); }, 10ms);
     const report r = from(numbers(4)) | sink("slow", slow, {.workers = 2}) | run();
     all.settle_complete(r);
     check(r.wall < 21ms, "two at a time");
-  }));
+  });
 }
 
 TEST(simulated_pipeline, items_that_come_while_all_sleep_wake_somebody) {
-  report_on(explore(without_haste(1), [] {
+  try_it(without_haste(1), 1'000, [] {
     fates all(2);
     auto line =
         from<int>() | stage("pass", [](int i) { return i; }) | sink("end", [&](int i) { all.delivered(i); }) | start();
@@ -166,12 +169,12 @@ TEST(simulated_pipeline, items_that_come_while_all_sleep_wake_somebody) {
     check(all.count_delivered() == 2, "the second, too");
     line.close();
     all.settle_complete(line.wait());
-  }));
+  });
 }
 
 // The third of a batch is slow: the others, taken with it, do not wait for it.
 TEST(simulated_pipeline, what_waits_behind_a_slow_item_is_taken_over) {
-  report_on(explore(without_haste(1), [] {
+  try_it(without_haste(0), 5'000, [] {
     fates all(6);
     std::int64_t last_fast = 0;
     const auto began = system::clock::now();
@@ -182,24 +185,24 @@ TEST(simulated_pipeline, what_waits_behind_a_slow_item_is_taken_over) {
     };
     all.settle_complete(from(numbers(6)) | stage("work", work, {.workers = 2}) | sink("end", note) | run());
     check(last_fast < 10'000'000, "the fast ones are long through");
-  }));
+  });
 }
 
 // --- early ends ---
 
 TEST(simulated_pipeline, a_stop_at_any_step) {
-  report_on(explore(in_haste(1), [] {
+  try_it(in_haste(1), 1'000, [] {
     fates all(2);
     std::stop_source stop;
-    simulation::at_step(choose(250), [stop]() mutable { stop.request_stop(); });
+    simulation::at_step(3 * choose(84), [stop]() mutable { stop.request_stop(); });
     auto line = from(numbers(2)) | sink("end", [&](int i) { all.delivered(i); }, {.capacity = 1}) |
                 start({.stop = stop.get_token()});
     all.settle(line.wait());
-  }));
-  report_on(explore(in_haste(0), [] {
+  });
+  try_it(in_haste(0), 1'000, [] {
     fates all(4);
     std::stop_source stop;
-    simulation::at_step(choose(1500), [stop]() mutable { stop.request_stop(); });
+    simulation::at_step(11 * choose(100), [stop]() mutable { stop.request_stop(); });
     auto line = from(numbers(4)) |
                 stage("half", [](int i) { return i; }, {.workers = 2, .capacity = 1, .ordered = true}) |
                 sink("end", [&](int i) { all.delivered(i); }, {.capacity = 1}) | start({.stop = stop.get_token()});
@@ -208,23 +211,23 @@ TEST(simulated_pipeline, a_stop_at_any_step) {
     check(r.outcome == (r.returned == 0 && r.delivered == 4 ? outcome::completed : outcome::cancelled) ||
               (r.outcome == outcome::cancelled && r.returned == 0),
           "cancelled unless it had come to its end");
-  }));
+  });
 }
 
 TEST(simulated_pipeline, a_drain_at_any_step) {
-  report_on(explore(in_haste(1), [] {
+  try_it(in_haste(1), 1'000, [] {
     fates all(2);
     std::stop_source drain;
-    simulation::at_step(choose(250), [drain]() mutable { drain.request_stop(); });
+    simulation::at_step(3 * choose(84), [drain]() mutable { drain.request_stop(); });
     const report r = from(numbers(2)) | sink("end", [&](int i) { all.delivered(i); }, {.capacity = 1}) |
                      run({.drain = drain.get_token()});
     all.settle(r);
     check(r.delivered == r.entered && r.returned == 0, "what entered goes to the end");
-  }));
+  });
 }
 
 TEST(simulated_pipeline, any_item_fails_at_any_stage) {
-  report_on(explore(in_haste(1), [] {
+  try_it(in_haste(1), 1'000, [] {
     fates all(2);
     const unsigned where = choose(3);
     const int which = 1 + static_cast<int>(choose(2));
@@ -240,30 +243,30 @@ TEST(simulated_pipeline, any_item_fails_at_any_stage) {
     check(r.outcome == outcome::failed);
     check(r.failures.size() == 1 && r.failures[0].place.number == static_cast<std::uint64_t>(which), "that one");
     check(r.failures[0].place.stage == (where == 0 ? "half" : where == 1 ? "end" : "source"));
-  }));
+  });
 }
 
 TEST(simulated_pipeline, destroyed_at_any_moment) {
-  report_on(explore(in_haste(1), [] {
+  try_it(in_haste(1), 1'000, [] {
     auto line = from(numbers(2)) | sink("end", [](int) {}, {.capacity = 1}) | start();
     for (unsigned i = choose(3); i > 0; --i) system::yield();
-  }));
+  });
 }
 
 // --- open ---
 
 TEST(simulated_pipeline, pushed_from_outside_and_closed) {
-  report_on(explore(in_haste(2), [] {
+  try_it(in_haste(2), 1'000, [] {
     fates all(2);
     auto line = from<int>() | sink("end", [&](int i) { all.delivered(i); }, {.capacity = 1}) | start();
     check(line.push(1) && line.push(2));
     line.close();
     all.settle_complete(line.wait());
-  }));
+  });
 }
 
 TEST(simulated_pipeline, closed_beside_a_push) {
-  report_on(explore(in_haste(2), [] {
+  try_it(in_haste(3), 1'000, [] {
     int delivered = 0, pushed = 0;
     auto line = from<int>() | sink("end", [&](int) { ++delivered; }, {.capacity = 1}) | start();
     thread pusher([&] {
@@ -274,11 +277,11 @@ TEST(simulated_pipeline, closed_beside_a_push) {
     const report r = line.wait();
     check(delivered == pushed && r.entered == r.delivered && r.delivered == static_cast<std::uint64_t>(pushed),
           "what was taken is delivered");
-  }));
+  });
 }
 
 TEST(simulated_pipeline, a_push_that_waits_is_told_of_the_stop) {
-  report_on(explore(in_haste(1), [] {
+  try_it(in_haste(2), 1'000, [] {
     int delivered = 0, pushed = 0;
     auto line = from<int>() | sink("end", [&](int) { ++delivered; }, {.capacity = 1}) | start();
     thread pusher([&] {
@@ -289,11 +292,11 @@ TEST(simulated_pipeline, a_push_that_waits_is_told_of_the_stop) {
     pusher.join();
     check(r.sums_meet() && r.entered == static_cast<std::uint64_t>(pushed), "what was taken is accounted for");
     check(r.delivered + r.returned == r.entered && r.delivered == static_cast<std::uint64_t>(delivered));
-  }));
+  });
 }
 
 TEST(simulated_pipeline, a_push_with_a_limit_gives_up_no_earlier) {
-  report_on(explore(in_haste(1), [] {
+  try_it(in_haste(2), 1'000, [] {
     std::uint64_t delivered = 0, pushed = 0;
     auto line =
         from<int>() | sink("slow", simulation::delayed([&](int) { ++delivered; }, 10ms), {.capacity = 1}) | start();
@@ -307,13 +310,13 @@ TEST(simulated_pipeline, a_push_with_a_limit_gives_up_no_earlier) {
     line.close();
     const report r = line.wait();
     check(r.delivered == pushed && delivered == pushed && r.sums_meet());
-  }));
+  });
 }
 
 // --- attempts and deadlines ---
 
 TEST(simulated_pipeline, a_timeout_is_neither_early_nor_forgotten) {
-  report_on(explore(without_haste(1), [] {
+  try_it(without_haste(1), 1'000, [] {
     fates all(2);
     const auto hang = [&](int i, const std::stop_token& stop) {
       const auto began = system::clock::now();
@@ -327,11 +330,11 @@ TEST(simulated_pipeline, a_timeout_is_neither_early_nor_forgotten) {
     all.settle(r);
     check(r.delivered == 1 && r.failed == 1);
     check(r.failures[0].reason.find("gave up after its timeout") != std::string::npos);
-  }));
+  });
 }
 
 TEST(simulated_pipeline, an_attempt_waits_for_its_pause_on_a_clock_moved_by_hand) {
-  report_on(explore(in_haste(1), [] {
+  try_it(in_haste(1), 1'000, [] {
     simulation::manual_clock clock;
     fates all(1);
     const auto began = system::clock::now();
@@ -355,11 +358,11 @@ TEST(simulated_pipeline, an_attempt_waits_for_its_pause_on_a_clock_moved_by_hand
     time.join();
     all.settle_complete(r);
     check(r.stages[1].retried == 2);
-  }));
+  });
 }
 
 TEST(simulated_pipeline, a_pause_is_cut_short_by_a_stop) {
-  report_on(explore(without_haste(1), [] {
+  try_it(without_haste(2), 1'000, [] {
     fates all(1);
     std::stop_source stop;
     auto line = from(numbers(1)) |
@@ -371,11 +374,11 @@ TEST(simulated_pipeline, a_pause_is_cut_short_by_a_stop) {
     const report r = line.wait();
     all.settle(r);
     check(r.outcome == outcome::cancelled && r.delivered == 0 && r.wall < 1s);
-  }));
+  });
 }
 
 TEST(simulated_pipeline, letters_are_written_when_attempts_are_used_up) {
-  report_on(explore(in_haste(1), [] {
+  try_it(in_haste(1), 1'000, [] {
     fates all(2);
     const auto fails_on_one = simulation::failing([&](int i) { all.delivered(i); }, [](int i) { return i == 1; });
     const report r = from(numbers(2)) |
@@ -390,7 +393,7 @@ TEST(simulated_pipeline, letters_are_written_when_attempts_are_used_up) {
                      run();
     all.settle(r);
     check(r.outcome == outcome::completed && r.delivered == 1 && r.dead_lettered == 1);
-  }));
+  });
 }
 
 }  // namespace
