@@ -129,7 +129,7 @@ TEST(simulated_workers, a_computing_item_that_takes_long_holds_nobody_back) {
 
 TEST(simulated_workers, a_stage_that_waits_outside_grows_to_its_range) {
   simulate_many(
-      1, runs(60),
+      1, runs(200),
       [] {
         fates all(60);
         crowd at_work(3);
@@ -141,7 +141,7 @@ TEST(simulated_workers, a_stage_that_waits_outside_grows_to_its_range) {
         const report r = from(numbers(60)) | sink("wait", wait, {.workers = {1, 3}}) | run();
         all.settle_complete(r);
         check(at_work.most() == 3, "all of them");
-        check(r.stages[1].workers == 3 && !r.stages[1].scaling.empty());
+        check(!r.stages[1].scaling.empty(), "and says so");
         check(r.wall < 900ms, "which pays");  // 1200 ms with one
       },
       on_time());
@@ -149,7 +149,7 @@ TEST(simulated_workers, a_stage_that_waits_outside_grows_to_its_range) {
 
 TEST(simulated_workers, a_stage_that_computes_does_not_outgrow_the_processors) {
   simulate_many(
-      1, runs(30),
+      1, runs(200),
       [] {
         fates all(100);
         std::size_t most = 0;
@@ -166,7 +166,7 @@ TEST(simulated_workers, a_stage_that_computes_does_not_outgrow_the_processors) {
 
 TEST(simulated_workers, an_idle_stage_gives_its_workers_back_and_takes_them_again) {
   simulate_many(
-      1, runs(20),
+      1, runs(200),
       [] {
         fates all(80);
         crowd at_work(3);
@@ -189,7 +189,7 @@ TEST(simulated_workers, an_idle_stage_gives_its_workers_back_and_takes_them_agai
 }
 
 TEST(simulated_workers, growing_and_shrinking_ends_in_any_schedule) {
-  simulate_many(1, runs(400),
+  simulate_many(1, runs(1000),
                 [] {
                   const int items = 10 + static_cast<int>(choose(30));
                   fates all(items);
