@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cstdint>
 #include <iostream>
+#include <ranges>
 #include <stop_token>
 #include <utility>
 #include <vector>
@@ -169,6 +170,60 @@ TEST(simulated_pipeline, items_that_come_while_all_sleep_wake_somebody) {
     check(all.count_delivered() == 2, "the second, too");
     line.close();
     all.settle_complete(line.wait());
+  });
+}
+
+// The store that fills the place may be on its way while the thread that goes to sleep looks a last time.
+TEST(simulated_pipeline, an_item_that_comes_while_they_lie_down_is_not_overlooked) {
+  try_it(without_haste(2, 1), 1'000, [] {
+    fates all(1);
+    auto line = from<int>() | sink("end", [&](int i) { all.delivered(i); }) | start();
+    check(line.push(1));
+    (void)sleep_for(100ms, {});
+    check(all.count_delivered() == 1, "while nothing else happens");
+    line.close();
+    all.settle_complete(line.wait());
+  });
+}
+
+// Whoever begins something long has somebody else look after the little that waits elsewhere.
+TEST(simulated_pipeline, a_short_item_does_not_wait_for_the_end_of_a_long_one) {
+  try_it(without_haste(1), 1'000, [] {
+    fates all(4);
+    system::clock::time_point begun;
+    const auto first = [&](int i) {
+      if (i == 4) begun = system::clock::now();
+      return i;
+    };
+    const auto second = simulation::delayed([&](int i) { all.delivered(i); }, 50ms, [](int i) { return i == 3; });
+    auto line = from<int>() | stage("first", first) | sink("second", second) | start();
+    for (const int i : {1, 2}) {
+      check(line.push(i));
+      (void)sleep_for(1s, {});
+    }
+    check(line.push(3));
+    const auto pushed = system::clock::now();
+    check(line.push(4));
+    line.close();
+    all.settle_complete(line.wait());
+    check(begun - pushed <= 5ms, "it was begun beside it");
+  });
+}
+
+TEST(simulated_pipeline, children_go_on_while_the_next_is_being_made) {
+  try_it(without_haste(1), 1'000, [] {
+    const auto began = system::clock::now();
+    const auto children = [](int) {
+      return each(std::views::iota(0, 3) | std::views::transform([](int k) {
+                    (void)sleep_for(10ms, {});
+                    return k;
+                  }));
+    };
+    int last = -1;
+    const auto end = [&](int k) {
+      check(k == ++last && system::clock::now() - began <= 10ms * (k + 1) + 3ms, "each as soon as it is made");
+    };
+    check((from(numbers(1)) | stage("children", children) | sink("end", end) | run()).delivered == 3);
   });
 }
 
