@@ -101,11 +101,11 @@ void crew::serve(crew_member& me) {
 bool crew::stays_up(int idle, std::int64_t& since) const noexcept {
   const watch others = watch_.load(std::memory_order_relaxed) - one_on_duty;
   if (is_full(others)) return false;
-  if (idle <= 8) {
+  if (idle <= system::spins(8)) {
     since = 0;
     return true;
   }
-  if (others == 0 || system::spins(1) == 0) return false;
+  if (others == 0 || system::spins(2) < 2) return false;  // (not where each look is a schedule to be tried)
   const std::int64_t now = now_ns();
   if (since == 0) since = now;
   return now - since < 30'000;
@@ -159,6 +159,7 @@ bool crew::sleep(crew_member& me) {
   // Off duty first, then a last look; whoever makes work ready does it the other way round. Computing stages are left to
   // those who are on duty now, or compute and will look when they are done.
   bool up = what_is_ready(is_full(watch_.load())) != readiness::nothing;
+  const bool at_once = up;
   while (!up && !over_.load()) {
     // After four quiet looks there is nothing to look out for.
     const watch before = watch_.load();
@@ -190,6 +191,8 @@ bool crew::sleep(crew_member& me) {
   }
   get_up(me);
   lock.unlock();
+  // The turn before this has not found it: somebody is in the middle of it, and may need this processor to go on.
+  if (at_once) system::yield();
   if (std::exchange(me.relieves_, false))
     for (const auto& n : nodes_) n->relieve(me);
   return true;

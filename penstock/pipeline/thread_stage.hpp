@@ -378,7 +378,8 @@ void thread_stage<In, F>::serve(worker&, crew_member& me) {
       }
       wait_kind why = wait_kind::starved;
       std::int64_t now = now_ns();
-      (void)work_once(*self, f, me, now, true, why);
+      // There is an item, and it cannot be taken: somebody is in the middle of putting it in.
+      if (!work_once(*self, f, me, now, true, why)) system::yield();
     }
   } else {
     (void)me;
@@ -594,34 +595,42 @@ void thread_stage<In, F>::relieve(crew_member& me) {
           std::vector<result_envelope> results;
           std::array<bool, decltype(at.ordered)::most_marked> present;
           portion<result_envelope> made;
+          std::uint64_t ticket = 0;
           at.ordered.take_if_older_than(stuck, now, [&](const portion<result_envelope>& done) {
             made = done;
             results.assign(std::move_iterator(done.results), std::move_iterator(done.results + done.count));
             std::copy_n(done.present, done.items, present.begin());
+            // Here, where the owner cannot go on: outside he may have begun another batch, or be the last to leave.
+            ticket = at.ticket.load(std::memory_order_relaxed) + done.first;
+            help_begins();
           });
-          made.results = results.data();
-          made.present = present.data();
-          if (made.items)
-            send_in_order(at.ticket.load(std::memory_order_relaxed) + made.first, made, true, false, for_nobody, me);
+          if (made.items) {
+            made.results = results.data();
+            made.present = present.data();
+            send_in_order(ticket, made, true, false, for_nobody, me);
+            help_ends();
+            if (entrance_.is_closed()) policy_.control().may_have_ended(*this);
+          }
         } else {
           at.results.take_if_older_than(
               stuck, now, [&](const portion<result_envelope>& made) { next_->accept(made.results, made.count); });
         }
       }
       worker* self = nullptr;
+      std::uint64_t batch = 0;  // its first ticket
       auto* const items = me.for_items().template room_for<envelope<In>>(most_at_once);
       std::size_t count = 0;
       const auto loot = at.items.relieve(stuck, now, [&](envelope<In>* rest, std::size_t n) {
         self = hire(now);
         if (self) std::uninitialized_move_n(rest, count = n, items);
+        batch = at.ticket.load(std::memory_order_relaxed);
         return self != nullptr;
       });
       if (loot.freed) entrance_.freed(loot.freed);
       if (!self) continue;
       const std::int64_t waited = self->waited_at_work();
       me.long_turn_begins();
-      work_at_many(items, count, at.ticket.load(std::memory_order_relaxed) + loot.first, count, *self, function_, me,
-                   now);
+      work_at_many(items, count, batch + loot.first, count, *self, function_, me, now);
       const std::int64_t ended = now_ns();
       account_for(now, waited, count, *self, me, ended);
       me.turn_ends();
