@@ -185,6 +185,29 @@ TEST(simulated_workers, an_idle_stage_gives_its_workers_back_and_takes_them_agai
       on_time());
 }
 
+// A worker who is sent home looks as if he were at work for a moment, and it may be the very moment in which nothing else
+// keeps the stage from its end.
+TEST(simulated_workers, a_stage_that_is_closed_while_it_shrinks_ends) {
+  int closed_before = 0;
+  const auto body = [&] {
+    fates all(30);
+    const auto wait = [&](int i) {
+      (void)sleep_for(20ms, {});
+      all.delivered(i);
+    };
+    auto line = from<int>() | sink("wait", wait, {.workers = {1, 3}, .capacity = 4}) | start();
+    for (int i = 1; i <= 30; ++i) check(line.push(i));
+    // It wakes when the scaler does.
+    const std::uint64_t looks = 1 + choose(20);
+    for (std::uint64_t i = 0; i < looks && line.snapshot().stages[1].workers != 1; ++i) (void)sleep_for(20ms, {});
+    closed_before += line.snapshot().stages[1].workers != 1;
+    line.close();
+    all.settle_complete(line.wait());
+  };
+  simulate_many(1, runs(3000), body, on_time());
+  EXPECT_GT(closed_before, 0);
+}
+
 TEST(simulated_workers, growing_and_shrinking_ends_in_any_schedule) {
   simulate_many(1, runs(1000),
                 [] {
