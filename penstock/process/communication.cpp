@@ -184,6 +184,8 @@ struct communication::state {
 };
 
 void communication::state::write_some() {
+  // Around the write only: what on_out() writes is its own affair.
+  const no_sigpipe quietly;
   const ssize_t n = ::write(in->get(), input.data() + written, input.size() - written);
   if (n < 0) {
     if (errno == EAGAIN || errno == EINTR) return;
@@ -222,15 +224,15 @@ void communication::state::finish() {
 
 bool communication::state::advance(const wait_limit& limit) {
   if (over) return true;
-  std::optional<no_sigpipe> quietly;
-  if (in && *in) quietly.emplace();
   limited_poll until(limit);
-  for (;;) {
+  for (bool anything_seen = false;; anything_seen = true) {
     note_ends();
     if (all_ended && (!pipes_open() || system::clock::now() >= drain_until)) {
       finish();
       return true;
     }
+    // Asked by itself: with a child that always has something to say, waiting never comes to its limit.
+    if (anything_seen && limit.reached()) return false;
     fds.clear();
     const auto add = [this](int fd, short events) {
       fds.push_back({fd, events, 0});

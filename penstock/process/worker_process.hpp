@@ -7,6 +7,8 @@
 //
 // ENDING   A worker that dies, or takes longer than `deadline` for one request, costs that request, which is the first
 //          that has no reply; it is replaced at the next need, and the requests behind it are sent again.
+// STEP     A worker that says something before it was asked, a greeting or a second line, is out of step: its next reply
+//          would be taken for another request's. It is killed, which costs the request that finds it out.
 // THREADS  One at a time.
 #pragma once
 
@@ -49,7 +51,7 @@ class worker_died : public std::runtime_error {
   exit_status status_;
   bool deadline_passed_;
 };
-// The function in the worker threw: the message of that exception. The worker lives.
+// The function in the worker threw (framing::answers): the message of that exception. The worker lives.
 class request_failed : public std::runtime_error {
  public:
   using std::runtime_error::runtime_error;
@@ -59,6 +61,7 @@ struct worker_options {
   penstock::process::framing framing = penstock::process::framing::lines;
   std::chrono::nanoseconds deadline{0};           // for one request, while the worker is at it; 0: none
   std::size_t most_bytes = std::size_t{1} << 30;  // in a reply: more is as good as dead
+  std::size_t memory_bytes = 0;                   // address space (spawn.hpp); 0: no limit of its own
 };
 
 class worker_process {
@@ -102,7 +105,7 @@ class worker_process {
   void start();
   void send_some();
   bool receive_some();  // false: it will send no more
-  void take_replies();
+  bool take_replies();  // false: it is out of step
   void take_reply(std::string_view payload);
   void lose(bool deadline_passed, const char* why = nullptr);
   void clock_the_next();

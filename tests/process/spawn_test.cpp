@@ -50,6 +50,20 @@ TEST_F(spawn_test, a_shell_gets_its_arguments_as_arguments) {
   EXPECT_EQ(output_of(command::shell("printf '%s|' \"$@\"", {"a b", "$(id)"})), "a b|$(id)|");
 }
 
+TEST_F(spawn_test, a_script_that_begins_like_an_option_is_a_script) {
+  for (const char* script : {"-x", "+x", "--"})
+    EXPECT_EQ(run(command::shell(script), {.err = redirect::null()}).status.code, 127) << script;
+}
+
+TEST_F(spawn_test, memory_has_a_limit_that_is_inherited) {
+  const auto limit_of = [](std::size_t bytes) {
+    // It reads first: the limit is set when it has been started, and it hears only after that.
+    return run(command::shell("read x; (ulimit -v)"), {.input = "\n", .memory_bytes = bytes}).out;
+  };
+  EXPECT_EQ(limit_of(std::size_t{512} << 20), "524288\n");
+  EXPECT_EQ(limit_of(0), output_of(command::shell("ulimit -v")));
+}
+
 TEST_F(spawn_test, the_environment_is_ours_with_changes) {
   ::setenv("PENSTOCK_TEST_A", "kept", 1);
   ::setenv("PENSTOCK_TEST_B", "gone", 1);
