@@ -307,6 +307,18 @@ TEST_F(command_stage_test, what_a_worker_started_goes_with_it) {
   EXPECT_TRUE(reaches_end(witness.read));
 }
 
+TEST_F(command_stage_test, how_a_worker_ended_is_told_though_its_output_ended_first) {
+  worker_process worker(
+      command::shell("read -r x; exec >&-; i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done; exit 4"));
+  worker.submit("go");
+  EXPECT_TRUE(worker.wait_for_reply());
+  try {
+    std::rethrow_exception(worker.next().error);
+  } catch (const worker_died& e) {
+    EXPECT_STREQ(e.what(), "the worker exited with 4");
+  }
+}
+
 TEST_F(command_stage_test, the_memory_of_a_worker_has_a_limit) {
   worker_process worker(command::shell("read -r x; exec dd if=/dev/zero of=/dev/null bs=1000M count=1"),
                         {.memory_bytes = std::size_t{500} << 20});

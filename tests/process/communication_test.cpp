@@ -183,15 +183,17 @@ TEST_F(communication_test, a_run_is_ended_when_its_time_is_over_and_what_it_said
 
 TEST_F(communication_test, one_that_never_stops_talking_is_ended_when_its_time_is_over) {
   // There is always something to read: a limit that is only looked at when there is nothing is never reached.
-  const auto cut =
-      run({"cat", "/dev/zero"}, {.timeout = 50ms, .end = "KILL", .most_bytes = 10, .excess = excess::truncate});
-  EXPECT_TRUE(cut.timed_out);
-  EXPECT_EQ(cut.out.size(), 10u);
+  child c = spawn({"cat", "/dev/zero"}, {.out = redirect::pipe()});
+  const auto wait_for_more = [&](std::string_view) {
+    pollfd readable{c.out().get(), POLLIN, 0};
+    ::poll(&readable, 1, -1);
+  };
+  communication talk(c, {.on_out = wait_for_more});
+  EXPECT_FALSE(talk.advance(50ms));
   std::stop_source stop;
-  const auto stopped =
-      run(command({"cat", "/dev/zero"}) | command({"cat"}),
-          {.end = "KILL", .stop = stop.get_token(), .on_out = [&](std::string_view) { stop.request_stop(); }});
-  EXPECT_TRUE(stopped.stopped);
+  std::jthread stopper([&] { stop.request_stop(); });
+  EXPECT_FALSE(talk.advance(stop.get_token()));
+  EXPECT_TRUE(talk.terminate("KILL"));
 }
 
 TEST_F(communication_test, a_limit_of_nothing_takes_what_is_there) {
