@@ -55,8 +55,9 @@ def questions(quick):
         Question("parent", "one program started and waited for, by the memory of who starts it", "µs, median", lambda r: r["median_us"],
                  [Column(f"{gib} GiB", {s: ["bench_process_large_parent", "penstock" if s == "spawn" else s, gib, few(1000 if s == "spawn" else 100)]
                                         for s in ("spawn", "fork")}) for gib in PARENTS], digits=0, per_item=False, rounds=3),
-        Question("cat", f"{mebibytes} MiB through cat, all of it kept", "GiB/s", lambda r: r["items"] / r["wall_s"] / 2**30,
-                 [Column("cat", {"penstock": ["bench_process_through_cat", "penstock", mebibytes], "python_pool": ["process_rivals", "cat", mebibytes]})],
+        Question("cat", f"{mebibytes} MiB through cat", "GiB/s", lambda r: r["items"] / r["wall_s"] / 2**30,
+                 [Column("handed on", {"penstock": ["bench_process_through_cat", "handed_on", mebibytes]}),
+                  Column("all kept", {"penstock": ["bench_process_through_cat", "kept", mebibytes], "python_pool": ["process_rivals", "cat", mebibytes]})],
                  more_is_better=True, digits=2, per_item=False),
         Question("isolated", "a function that adds 1, called in another process", "calls/s", _per_second,
                  [Column("calls", {"one_by_one": ["bench_process_isolated_calls", "call", few(20_000)],
@@ -77,5 +78,6 @@ def targets(m):
             yield reached(text, measured, lambda v, least=least: v >= least, "{:.2f} ×") if measured else Target(text, None)
     small, large = (m.median("parent", f"{gib} GiB", "spawn") for gib in PARENTS)
     yield reached("from a parent of 4 GiB: at most 1.2 × the time from a small one", large / small if small and large else None, lambda v: v <= 1.2, "{:.2f} ×")
-    yield reached("1 GiB through cat: at least 3 GiB/s", m.median("cat", "cat"), lambda v: v >= 3, "{:.2f} GiB/s")
+    for column in ("handed on", "all kept"):
+        yield reached(f"1 GiB through cat, {column}: at least 3 GiB/s", m.median("cat", column), lambda v: v >= 3, "{:.2f} GiB/s")
     yield reached("an isolated stage of two workers: at least 20,000 items/s", m.median("isolated", "calls", "isolated_stage"), lambda v: v >= 20_000, "{:,.0f}")

@@ -26,7 +26,7 @@ NAMES = {
     "run_call": "penstock, run() on two threads",
     "command_stage": "penstock, a stage of two workers",
     "tool": "penstock run -j2",
-    "python_pool": "Python, a pool of two threads",
+    "python_pool": "Python subprocess, a pool of two",
     "xargs": "xargs -P2",
     "moreutils": "moreutils parallel -j 2",
     "gnu_parallel": "GNU parallel -j2",

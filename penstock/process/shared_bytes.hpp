@@ -16,9 +16,10 @@
 //
 // LIFE     It is there for a worker as long as the object it was made as lives: the item of a stage does, while a function
 //          is called with it. A worker that has looked keeps it until its own object ends.
-// TRUST    A worker cannot change it. Who may look is who may look at this process's descriptors: the same user.
+// TRUST    A worker maps it to read only: a stray write is a crash there, not a change here. Who may look is who may look
+//          at this process's descriptors: the same user, so it guards against mistakes and not against malice.
 // MEMORY   The size, rounded up to pages; not on any disk (but in swap, as all memory). One descriptor.
-// THREADS  As any value; move-only.
+// THREADS  As any value, but in a worker the first bytes() counts as a change. Move-only.
 // ERRORS   std::system_error, and for a worker that comes too late.
 #pragma once
 
