@@ -151,6 +151,10 @@ class isolated_images_with : public image_maker {
 };
 using isolated_images = isolated_images_with<>;
 
+// Each thread's own heap would keep the buffers of the largest photo it ever saw; two shared ones, and large blocks given
+// back at once, keep memory a function of the work in flight. For the whole process.
+void limit_heap();
+
 [[nodiscard]] photo_file read_shared(const found_photo& found);
 template <auto Make>
 photo_file isolated_images_with<Make>::read(const found_photo& found) {
