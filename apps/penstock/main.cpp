@@ -77,9 +77,11 @@ void add_photos(CLI::App& app, photos::command_options& o, std::string& format, 
   auto* going = app.add_flag("--keep-going", keep_going, "Skip photos that fail, list them, exit with 1 (the default)");
   app.add_flag("--fail-fast", o.line.fail_fast, "End at the first photo that fails")->excludes(going);
   app.add_flag("--dry-run,-n", o.line.dry_run, "Read and recognise everything, publish nothing");
-  app.add_flag("--isolate", o.isolate,
-               "Decode in processes of their own: a picture that crashes or hangs its decoder fails alone");
+  auto* isolate =
+      app.add_flag("--isolate", o.isolate,
+                   "Decode in processes of their own: a picture that crashes or hangs its decoder fails alone");
   app.add_option("--deadline", deadline, "With --isolate: seconds that one picture may take")
+      ->needs(isolate)
       ->check(CLI::Range(1.0, 86'400.0))
       ->capture_default_str()
       ->type_name("S");

@@ -145,6 +145,15 @@ TEST_F(spawn_test, an_error_says_which_part_it_was) {
   }
 }
 
+TEST_F(spawn_test, a_program_that_is_still_being_written_is_told_as_such) {
+  const scratch_directory here;
+  std::filesystem::copy_file("/bin/true", here / "program");
+  const unique_fd writer(::open((here / "program").c_str(), O_WRONLY | O_CLOEXEC));
+  const spawn_error e = failure_of({here / "program"});
+  EXPECT_EQ(e.code().value(), ETXTBSY);
+  EXPECT_TRUE(names(e, "program")) << e.what();
+}
+
 TEST_F(spawn_test, what_no_program_could_mean_is_an_invalid_argument) {
   EXPECT_THROW((void)spawn(command(std::vector<std::string>{})), std::invalid_argument);
   EXPECT_THROW((void)spawn({std::string("tr\0ue", 5)}), std::invalid_argument);
