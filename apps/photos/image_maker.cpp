@@ -5,14 +5,13 @@
 namespace penstock::photos {
 namespace {
 
-// A worker's, from its first request until it ends without destroying anything.
 void prepare_worker() {
-  static const bool prepared = [] {
+  // Never destroyed: a worker ends without destroying anything.
+  static const image_library* const library = [] {
     limit_heap();
-    static image_library* const library = new image_library;
-    return library != nullptr;
+    return new image_library;
   }();
-  static_cast<void>(prepared);
+  static_cast<void>(library);
 }
 
 }  // namespace

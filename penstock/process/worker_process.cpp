@@ -36,7 +36,17 @@ constexpr const char* out_of_step = "was killed: it said something before it was
 worker_process::worker_process(command what, worker_options options) : what_(std::move(what)), options_(options) {}
 worker_process::worker_process(worker_process&&) noexcept = default;
 worker_process& worker_process::operator=(worker_process&&) noexcept = default;
-worker_process::~worker_process() = default;
+worker_process::~worker_process() {
+  // A worker that has nothing to do hears the end of its input, and may have something to put away. One that is at work
+  // is of no more use.
+  if (!child_ || under_way() > 0) return;
+  child_.in().reset();
+  try {
+    (void)child_.wait(options_.farewell);
+  } catch (...) {
+    // Then child's destructor ends it.
+  }
+}
 
 void worker_process::submit(std::string request) {
   if (options_.framing == framing::lines) {
@@ -213,7 +223,16 @@ void worker_process::exchange() {
     else if (filled_ > consumed_)
       return lose(false, out_of_step);
   }
-  if (!child_) start();
+  if (!child_) {
+    try {
+      start();
+    } catch (...) {
+      // As a death: were the request kept, the next one would get its reply.
+      ready_.push_back({{}, std::current_exception()});
+      requests_.pop_front();
+      return;
+    }
+  }
   if (sent_whole_ < requests_.size()) send_some();
   bool goes_on = receive_some();
   if (!take_replies()) return lose(false, out_of_step);
@@ -266,9 +285,14 @@ worker_process::reply worker_process::next() {
 
 std::optional<std::string> worker_process::ask(std::string request, const wait_limit& limit) {
   submit(std::move(request));
-  if (!wait_for_reply(limit)) {
-    reset();
-    return std::nullopt;
+  try {
+    if (!wait_for_reply(limit)) {
+      reset();
+      return std::nullopt;
+    }
+  } catch (...) {
+    reset();  // no descriptor left, or the like: nothing of this request stays for the next
+    throw;
   }
   reply r = next();
   if (r.error) std::rethrow_exception(r.error);

@@ -62,6 +62,8 @@ struct worker_options {
   std::chrono::nanoseconds deadline{0};           // for one request, while the worker is at it; 0: none
   std::size_t most_bytes = std::size_t{1} << 30;  // in a reply: more is as good as dead
   std::size_t memory_bytes = 0;                   // address space (spawn.hpp); 0: no limit of its own
+  // How long a worker with nothing to do may take to end when its input has ended, before it is killed.
+  std::chrono::nanoseconds farewell = std::chrono::seconds(1);
 };
 
 class worker_process {
@@ -70,9 +72,9 @@ class worker_process {
   worker_process(command what, worker_options options = {});
   worker_process(worker_process&&) noexcept;
   worker_process& operator=(worker_process&&) noexcept;
-  ~worker_process();  // ends it
+  ~worker_process();  // ends it: its input, and if that is not enough, itself
 
-  // One request, one reply. Throws worker_died, request_failed; std::invalid_argument for a newline in a line. The limit:
+  // One request, one reply. Throws worker_died, request_failed, spawn_error; std::invalid_argument for a newline in a line. The limit:
   // empty, and the worker is ended, because it would answer to nobody. REQUIRES nothing under way.
   [[nodiscard]] std::optional<std::string> ask(std::string request, const wait_limit& limit);
   std::string ask(std::string request) { return *ask(std::move(request), wait_limit()); }
@@ -80,7 +82,7 @@ class worker_process {
   // --- several at once ---
   struct reply {
     std::string bytes;
-    std::exception_ptr error;  // worker_died or request_failed; null: none
+    std::exception_ptr error;  // worker_died, request_failed, or why it could not be started; null: none
   };
   void submit(std::string request);  // only noted; it goes out with the next exchange()
   // Requests without a reply taken by next().

@@ -294,6 +294,27 @@ TEST_F(command_stage_test, a_worker_that_says_too_much_is_out_of_step_and_said_t
   EXPECT_EQ(heard_of(greeting, "b"), out_of_step);
 }
 
+TEST_F(command_stage_test, a_worker_that_cannot_be_started_costs_the_item_and_leaves_nothing_of_it) {
+  const scratch_directory here;
+  worker_process worker({here / "later"});
+  EXPECT_THROW(worker.ask("a"), spawn_error);
+  EXPECT_THROW(worker.ask("b"), spawn_error);
+  write_file(here / "later", "#!/bin/sh\nexec cat", true);
+  EXPECT_EQ(worker.ask("c"), "c");
+}
+
+TEST_F(command_stage_test, a_worker_at_the_end_may_put_its_things_away) {
+  const scratch_directory here;
+  {
+    worker_process worker(command::shell(R"(while read -r x; do echo "$x"; done; echo away >"$1")", {here / "things"}),
+                          {.farewell = 1h});
+    EXPECT_EQ(worker.ask("a"), "a");
+  }
+  EXPECT_EQ(contents(here / "things"), "away\n");
+  worker_process deaf(command::shell("read -r x; echo $x; exec sleep 1000"), {.farewell = 1ms});
+  EXPECT_EQ(deaf.ask("a"), "a");
+}
+
 TEST_F(command_stage_test, what_a_worker_started_goes_with_it) {
   // It holds the errors: who reads them hears the end when nobody is left.
   pipe_ends witness = make_pipe();
