@@ -115,10 +115,10 @@ class writer {
       put(value.has_value());
       if (value) put(*value);
     } else if constexpr (is_tuple<T>) {
-      std::apply([this](const auto&... part) { (put(part), ...); }, value);
+      std::apply([this](const auto&... part) { (this->put(part), ...); }, value);
     } else if constexpr (has_parts<T>) {
       // One function for both directions, so that they cannot disagree; what is written is not changed by it.
-      std::apply([this](const auto&... part) { (put(part), ...); }, wire_parts(const_cast<T&>(value)));
+      std::apply([this](const auto&... part) { (this->put(part), ...); }, wire_parts(const_cast<T&>(value)));
     } else {
       bytes(&value, sizeof value);
     }
@@ -175,9 +175,9 @@ class reader {
       value.reset();
       if (there) get(value.emplace());
     } else if constexpr (is_tuple<T>) {
-      std::apply([this](auto&... part) { (get(part), ...); }, value);
+      std::apply([this](auto&... part) { (this->get(part), ...); }, value);
     } else if constexpr (has_parts<T>) {
-      std::apply([this](auto&... part) { (get(part), ...); }, wire_parts(value));
+      std::apply([this](auto&... part) { (this->get(part), ...); }, wire_parts(value));
     } else {
       bytes(&value, sizeof value);
     }
