@@ -17,13 +17,6 @@
 namespace penstock::process {
 namespace {
 
-constexpr std::size_t usual_pipe = std::size_t{64} << 10;
-constexpr int large_pipe = 1 << 20;
-
-// Four times the throughput of a pipe for those with much to say. Only for them: a user's pipes share a limit
-// (pipe-user-pages-soft), and above it everybody's new pipes have a page or two.
-void enlarge(int fd) noexcept { ::fcntl(fd, F_SETPIPE_SZ, large_pipe); }
-
 void write_all(int fd, std::string_view bytes) {
   while (!bytes.empty()) {
     const ssize_t n = ::write(fd, bytes.data(), bytes.size());
@@ -74,7 +67,7 @@ class collected {
     total_ += bytes.size();
     if (bytes.size() >= usual_pipe && !enlarged_) {
       enlarged_ = true;
-      enlarge(fd());
+      enlarge_pipe(fd());
     }
     if (on_) return on_(bytes);
     const std::size_t keep = std::min(bytes.size(), most_ - kept_);
@@ -278,7 +271,7 @@ communication::communication(participants who, communication_options options)
     return;
   }
   set_nonblocking(s.in->get(), true);
-  if (s.input.size() > usual_pipe) enlarge(s.in->get());
+  if (s.input.size() > usual_pipe) enlarge_pipe(s.in->get());
 }
 communication::communication(child& c, communication_options options)
     : communication(participants{{&c}, &c.in(), &c.out(), &c.err()}, std::move(options)) {}

@@ -77,6 +77,7 @@ void worker_process::start() {
   set_nonblocking(child_.out().get(), true);
   ++started_;
   sent_whole_ = sent_bytes_ = consumed_ = filled_ = 0;
+  enlarged_ = false;
   greeted_ = options_.framing != framing::answers;
   deadline_ = system::never;
   if (greeted_)
@@ -185,7 +186,10 @@ bool worker_process::take_replies() {
     } else {
       if (there.size() < length_bytes) return true;
       const std::size_t length = length_at(there.data());
-      if (there.size() - length_bytes < length) return true;
+      if (there.size() - length_bytes < length) {
+        if (length > usual_pipe && !std::exchange(enlarged_, true)) enlarge_pipe(child_.out().get());
+        return true;
+      }
       payload = there.substr(length_bytes, length);
       used = length_bytes + length;
     }

@@ -123,7 +123,8 @@ class worker_process {
   std::size_t consumed_ = 0;
   std::size_t filled_ = 0;
   std::deque<reply> ready_;
-  bool greeted_ = false;  // framing::answers: it has said that it is there
+  bool enlarged_ = false;  // the pipe of the replies
+  bool greeted_ = false;   // framing::answers: it has said that it is there
   system::clock::time_point deadline_ = system::never;
 };
 
