@@ -1,7 +1,7 @@
 #include <algorithm>
 #include <cerrno>
-#include <cstdint>
 #include <cstdlib>
+#include <memory>
 #include <new>
 #include <system_error>
 #include <utility>
@@ -106,9 +106,9 @@ class collected {
       text_.reserve(needed);  // where address space is counted as memory
     }
     // Fewer faults. Only a hint.
-    constexpr std::uintptr_t page = 4096;
-    const auto begin = (reinterpret_cast<std::uintptr_t>(text_.data()) + page - 1) / page * page;
-    ::madvise(reinterpret_cast<void*>(begin), text_.capacity() - page, MADV_HUGEPAGE);
+    void* begin = text_.data();
+    std::size_t room = text_.capacity();
+    if (std::align(4096, 1, begin, room)) ::madvise(begin, room, MADV_HUGEPAGE);
   }
   std::pair<char*, std::size_t> room_for_passing() {
     const std::size_t size = enlarged_ ? further_block : usual_pipe;
