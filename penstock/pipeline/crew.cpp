@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cassert>
 #include <chrono>
 
 #include <penstock/pipeline/crew.hpp>
@@ -130,6 +131,7 @@ readiness crew::what_is_ready(bool is_full) const noexcept {
 
 // Whoever calls takes the member off the list and on duty; one that gets up by itself does that itself.
 void crew::lie_down(crew_member& me) noexcept {
+  assert(me.duty_.load() == crew_member::duty::on);
   sleepers_.push_back(&me);
   asleep_.fetch_add(1);
   watch_.fetch_sub(one_on_duty);
@@ -143,6 +145,9 @@ void crew::get_up(crew_member& me) noexcept {
 
 bool crew::sleep(crew_member& me) {
   mutex_lock lock(mutex_);
+  // On duty, as far as it knows. But a sentinel may have taken it off just after its last turn, or it has waited for room
+  // where it relieved somebody. Under the lock no sentinel comes between.
+  me.turn_ends();
   if (to_dismiss_ > 0) {
     // Off duty like one that lies down; what it would have found is somebody else's now.
     --to_dismiss_;
