@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <cassert>
 #include <chrono>
+#include <utility>
 
 #include <penstock/pipeline/crew.hpp>
 #include <penstock/pipeline/node.hpp>
@@ -18,6 +19,7 @@ constexpr std::chrono::milliseconds slices{20};
 
 void crew_member::turn_begins(const node& at, const pace& p, std::size_t items, std::int64_t now) noexcept {
   if (!shared_) return;
+  looks_no_more_in_vain();
   constexpr std::int64_t soon = std::chrono::nanoseconds(lookout).count();
   if (p.is_long(items) || items == 1) {
     if (!at.computes()) return leave_duty(duty::on, duty::off);
@@ -74,6 +76,18 @@ void crew_member::changed_something() noexcept {
   if (!shared_ || duty_.load(std::memory_order_relaxed) != duty::on) crew_.notice();
 }
 
+void crew_member::looks_in_vain() noexcept {
+  if (!std::exchange(in_vain_, true)) crew_.in_vain_.fetch_add(1, std::memory_order_relaxed);
+}
+void crew_member::looks_no_more_in_vain() noexcept {
+  if (std::exchange(in_vain_, false)) crew_.in_vain_.fetch_sub(1, std::memory_order_relaxed);
+}
+
+bool crew_member::nobody_is_free() const noexcept {
+  return crew_.in_vain_.load(std::memory_order_relaxed) == 0 &&
+         crew_.is_full(crew_.watch_.load(std::memory_order_relaxed));
+}
+
 // --- all of them ---
 
 void crew::serve(crew_member& me) {
@@ -88,12 +102,15 @@ void crew::serve(crew_member& me) {
     } else if (over_.load()) {
       break;
     } else if (stays_up(++idle, idle_since)) {
+      me.looks_in_vain();
       system::yield();
     } else {
+      me.looks_no_more_in_vain();
       if (!sleep(me)) break;
       idle = 0;
     }
   }
+  me.looks_no_more_in_vain();
   const mutex_lock lock(mutex_);
   members_.erase(std::find(members_.begin(), members_.end(), &me));
 }

@@ -6,7 +6,8 @@
 // of one worker each, which a thread per worker cannot do (.67 of what is possible: three threads on two processors idle
 // in turn). There are as many threads as workers, so stages that block still have all the concurrency they asked for.
 //
-// A batch of cheap items does not even go through the queue if nothing waits there and a worker is free: it is carried.
+// A batch does not even go through the queue if nothing waits there, a worker is free and it is cheap, or nobody has a
+// processor for it: it is carried.
 //
 // A stage whose function is made per worker is manned by threads of its own: its state may belong to its thread.
 //
@@ -30,6 +31,7 @@
 // THREADS     notice() and end() from anywhere; the rest from members.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -69,6 +71,8 @@ class crew_member {
   void changed_something() noexcept;
 
   [[nodiscard]] bool takes_turns_anywhere() const noexcept { return shared_; }
+  // Whether work that is left for others at a computing stage would wait, because every processor has some.
+  [[nodiscard]] bool nobody_is_free() const noexcept;
 
   thread_usage usage;
   // Where a batch and its results are while this thread works at it.
@@ -96,6 +100,8 @@ class crew_member {
 
  private:
   friend class crew;
+  void looks_in_vain() noexcept;
+  void looks_no_more_in_vain() noexcept;
   enum class duty : std::uint8_t { on, computing, off };
   void leave_duty(duty from, duty to) noexcept;
 
@@ -106,6 +112,7 @@ class crew_member {
 
   system::atomic<std::uint32_t> called_ = 0;  // what it sleeps on; written under the crew's mutex
   bool relieves_ = false;                     // its own
+  bool in_vain_ = false;                      // its own: its last look for work found none
   scratch scratch_[2];
   int carried_side_ = 0;
   burden burden_;
@@ -169,6 +176,7 @@ class crew {
 
   const std::size_t processors_ = system::processors();
   alignas(64) system::atomic<watch> watch_ = 0;
+  std::atomic<std::uint32_t> in_vain_ = 0;  // how many look and have found nothing so far: a hint
   system::atomic<std::size_t> asleep_ = 0;  // the length of sleepers_
   system::atomic<bool> sentinel_ = false;
   system::atomic<bool> over_ = false;

@@ -171,7 +171,7 @@ class thread_stage final : public node, public inlet<In> {
   struct plan {
     std::size_t items = 0, places = 0;
   };
-  plan make_plan(bool must_go) noexcept;
+  plan make_plan(bool must_go, const crew_member& me) noexcept;
   // One turn, by a worker who was hired at `now`, which moves on. False if there was nothing to do.
   bool work_once(worker& self, callable& f, crew_member& me, std::int64_t& now, bool must_go, wait_kind& why);
   void work_at_one(envelope<In>& e, std::uint64_t ticket, std::size_t places, worker& self, callable& f,
@@ -403,10 +403,10 @@ readiness thread_stage<In, F>::ready() const noexcept {
 
 // must_go: take at least one item though there is no room for its result: nobody else will do this worker's work.
 template <class In, class F>
-auto thread_stage<In, F>::make_plan(bool must_go) noexcept -> plan {
+auto thread_stage<In, F>::make_plan(bool must_go, const crew_member& me) noexcept -> plan {
   std::size_t items = std::min({pace_.batch(turn_ns), entrance_.capacity(), most_at_once});
   const std::size_t workers = present();
-  if (items > 1 && workers > 1 && pace_.each() >= share_from_ns) {
+  if (items > 1 && workers > 1 && pace_.each() >= share_from_ns && !(computes() && me.nobody_is_free())) {
     // Work worth sharing is shared: as many as leave something for the others, in turns that are worth their cost.
     const std::size_t worthwhile = static_cast<std::size_t>(least_turn_ns / pace_.each() + 1);
     items = std::clamp<std::size_t>(entrance_.waiting() / workers, std::min(worthwhile, items), items);
@@ -427,7 +427,7 @@ auto thread_stage<In, F>::make_plan(bool must_go) noexcept -> plan {
 template <class In, class F>
 bool thread_stage<In, F>::work_once(worker& self, callable& f, crew_member& me, std::int64_t& now, bool must_go,
                                     wait_kind& why) {
-  const plan p = make_plan(must_go);
+  const plan p = make_plan(must_go, me);
   if (p.items == 0) {
     why = wait_kind::blocked;
     return false;
@@ -530,9 +530,11 @@ bool thread_stage<In, F>::await(envelope<In>* items, std::size_t count, crew_mem
   if constexpr (stage_traits::is_per_worker<F> || stage_traits::is_each<std::decay_t<result>>) {
     return false;
   } else {
-    if (!me.takes_turns_anywhere() || gate_ || count < 2 || count > most_at_once || pace_.is_long(count) ||
-        entrance_.is_closed() || entrance_.waiting() || !has_free_worker())
+    if (!me.takes_turns_anywhere() || gate_ || count < 2 || count > most_at_once || entrance_.is_closed() ||
+        entrance_.waiting() || !has_free_worker())
       return false;
+    // Long work is left for others, unless it is a turn's worth and there is nobody who could take it.
+    if (pace_.is_long(count) && (count > 2 * pace_.batch(turn_ns) || !computes() || !me.nobody_is_free())) return false;
     // While the worker who made them is still at work, so that nobody can put later ones before them.
     worker* const self = hire(now_ns());
     if (!self) return false;
