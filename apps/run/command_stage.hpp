@@ -1,0 +1,68 @@
+// command_stage: a stage whose work is a command for each item: the function that the pipeline calls.
+//
+// FAILURE  job_failed, thrown to the pipeline, whose policy says what becomes of it: another attempt, or the end of the
+//          item, or of the run.
+// THREADS  work() by as many as the stage has workers.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <exception>
+#include <stdexcept>
+#include <string>
+
+#include <penstock/pipeline/options.hpp>
+
+#include "apps/run/attempt.hpp"
+#include "apps/run/command_template.hpp"
+#include "apps/run/job.hpp"
+#include "apps/run/plan.hpp"
+#include "apps/run/slots.hpp"
+#include "apps/run/stage_results.hpp"
+
+namespace penstock::runner {
+
+class job_failed : public std::runtime_error {
+ public:
+  job_failed(const std::string& why, bool worth_another) : std::runtime_error(why), worth_another_(worth_another) {}
+  [[nodiscard]] bool worth_another() const noexcept { return worth_another_; }
+
+ private:
+  bool worth_another_;
+};
+
+// What the stages of a run share.
+struct run_room {
+  const run_plan& plan;
+  output& shown;
+  running_jobs& jobs;
+  endings& ends;
+  std::atomic<std::uint64_t> turns = 0;  // given so far, of the output
+};
+
+class command_stage {
+ public:
+  // out_is_used: by a later stage. REQUIRES: plan and room outlive it.
+  command_stage(const stage_plan& plan, command_template what, bool is_last, bool out_is_used, run_room& room);
+
+  stage_results work(job& j);
+
+  [[nodiscard]] const stage_plan& plan() const noexcept { return plan_; }
+  [[nodiscard]] const command_template& what() const noexcept { return what_; }
+  // As the pipeline is told.
+  [[nodiscard]] stage_options options() const;
+
+ private:
+  attempt_result execute(const job& j, std::size_t slot);
+  [[noreturn]] void fail(const job& j, attempt_result&& result);
+  stage_results hand_on(const job& j, attempt_result&& result);
+
+  const stage_plan& plan_;
+  const command_template what_;
+  const bool is_last_;
+  const bool out_is_used_;
+  run_room& room_;
+  slots slots_;
+};
+
+}  // namespace penstock::runner

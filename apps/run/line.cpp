@@ -1,0 +1,119 @@
+#include "apps/run/line.hpp"
+
+#include <algorithm>
+#include <utility>
+
+#include <penstock/pipeline/pipeline.hpp>
+
+namespace penstock::runner {
+namespace {
+
+// What the pipeline calls: a stage in the middle, and the last one.
+struct hand_on_function {
+  command_stage* stage;
+  std::atomic<std::uint64_t>* turns;  // null: the next stage is not the last
+  each<stage_results> operator()(job& j) const {
+    stage_results made = stage->work(j);
+    made.give_turns(turns);
+    return each(std::move(made));
+  }
+};
+struct last_function {
+  command_stage* stage;
+  void operator()(job& j) const { (void)stage->work(j); }
+};
+
+}  // namespace
+
+std::vector<command_template> templates_of(const run_plan& plan, const std::vector<std::string>& column_names) {
+  command_template::input_columns columns{column_names};
+  columns.several = plan.items.format != item_format::lines || plan.items.arguments.size() > 1;
+  std::vector<command_template> made;
+  for (const stage_plan& stage : plan.stages) {
+    try {
+      made.emplace_back(stage.words, stage.wording, columns);
+    } catch (const template_error& e) {
+      throw template_error(stage.name + ": " + e.what());
+    }
+  }
+  return made;
+}
+
+std::size_t most_in_flight(const run_plan& plan) {
+  if (plan.max_in_flight) return plan.max_in_flight;
+  std::size_t sum = 0;
+  for (const stage_plan& stage : plan.stages) sum += stage.workers.most() + stage.capacity;
+  return sum;
+}
+
+line::line(run_room& room, item_source& items, const std::vector<std::string>& column_names)
+    : room_(room), items_(items) {
+  const run_plan& plan = room.plan;
+  auto templates = templates_of(plan, column_names);
+  // Queues and workers are the bound; where results wait for their turn, or another bound was asked for, it is counted.
+  const bool waits_for_turns =
+      std::any_of(plan.stages.begin(), plan.stages.end(), [](const stage_plan& s) { return s.keep_order; });
+  if (plan.max_in_flight || waits_for_turns) room_for_items_.emplace(most_in_flight(plan));
+
+  bool out_is_used = false;
+  for (std::size_t i = plan.stages.size(); i-- > 0;) {
+    const bool uses_out = templates[i].uses(place::what::out);
+    const bool is_last = i + 1 == plan.stages.size();
+    stages_.insert(stages_.begin(),
+                   std::make_unique<command_stage>(plan.stages[i], std::move(templates[i]), is_last,
+                                                   out_is_used || plan.stages[i].next == passing::last_line, room));
+    out_is_used = uses_out;
+  }
+
+  control_ = std::make_unique<run_control>(
+      run_options{.stop = room.ends.stopped(), .drain = room.ends.drained(), .keep_failures = 1000});
+  auto last = std::make_unique<thread_stage<job, last_function>>(
+      stages_.back()->plan().name, last_function{stages_.back().get()}, stages_.back()->options(), nullptr, *control_);
+  inlet<job>* next = last.get();
+  control_->add_in_front(std::move(last));
+  for (std::size_t i = stages_.size() - 1; i-- > 0;) {
+    command_stage& stage = *stages_[i];
+    auto* const turns = i + 2 == stages_.size() ? &room.turns : nullptr;
+    auto made = std::make_unique<thread_stage<job, hand_on_function>>(
+        stage.plan().name, hand_on_function{&stage, turns}, stage.options(), next, *control_);
+    next = made.get();
+    control_->add_in_front(std::move(made));
+  }
+  const auto pull = [this](const std::stop_token& stop) -> std::optional<job> {
+    auto from = std::make_shared<origin>();
+    // First the room, then the item: what is not read is not lost to whoever reads the rest.
+    if (room_for_items_) {
+      from->room = room_for_items_->acquire(1, stop);
+      if (!from->room) return std::nullopt;
+    }
+    auto item = items_.next(stop);
+    if (!item) return std::nullopt;
+    from->item = std::move(item->text);
+    from->columns = std::move(item->columns);
+    job j;
+    j.item = from->item;
+    j.number = std::to_string(++numbers_);
+    j.from = std::move(from);
+    if (stages_.size() == 1) j.turn = ++room_.turns;
+    return j;
+  };
+  using source = pull_source<std::decay_t<decltype(pull)>>;
+  control_->add_in_front(source{pull}.make_node(*next, *control_));
+  control_->start();
+}
+
+line::~line() = default;
+
+report line::wait() {
+  report r;
+  try {
+    r = control_->wait();
+  } catch (const run_error& e) {
+    r = std::move(e.report());
+    error_ = e.what();
+  }
+  r.unfinished.clear();  // they hold their place in flight
+  return r;
+}
+
+}  // namespace penstock::runner

@@ -1,0 +1,147 @@
+#include "apps/run/output.hpp"
+
+#include <array>
+#include <cerrno>
+#include <utility>
+
+#include <poll.h>
+#include <unistd.h>
+
+namespace penstock::runner {
+
+void output::print(std::uint64_t turn, const std::string& tag, printed&& what, int out_to) {
+  mutex_lock lock(mutex_);
+  if (options_.ordered) {
+    // The one whose turn it is never waits, and somebody has it in his hand: turns are given in the order of the queue.
+    while (turn >= next_turn_ + options_.window && !finished_ && !broken_) moved_on_.wait(lock);
+    if (turn != next_turn_ && !finished_) {
+      waiting_.emplace(turn, waiting{tag, std::move(what), out_to});
+      return;
+    }
+  }
+  write_job(tag, what, out_to);
+  if (options_.ordered && turn == next_turn_) {
+    ++next_turn_;
+    for (auto first = waiting_.begin(); first != waiting_.end() && first->first == next_turn_; ++next_turn_) {
+      write_job(first->second.tag, first->second.what, first->second.out_to);
+      first = waiting_.erase(first);
+    }
+    moved_on_.notify_all();
+  }
+  tell_if_broken(lock);
+}
+
+void output::print_unordered(const std::string& tag, const printed& what, int out_to) {
+  mutex_lock lock(mutex_);
+  write_job(tag, what, out_to);
+  tell_if_broken(lock);
+}
+
+void output::finish() noexcept {
+  mutex_lock lock(mutex_);
+  finished_ = true;
+  for (auto& [turn, what] : waiting_) write_job(what.tag, what.what, what.out_to);
+  waiting_.clear();
+  moved_on_.notify_all();
+}
+
+void output::stream(int to, const std::string& tag, std::string_view part, std::string& rest) {
+  const auto newline = part.rfind('\n');
+  if (newline == part.npos) {
+    rest += part;
+    return;
+  }
+  const std::string lines =
+      std::exchange(rest, std::string(part.substr(newline + 1))) + std::string(part.substr(0, newline + 1));
+  mutex_lock lock(mutex_);
+  write_text(to, tag, lines);
+  tell_if_broken(lock);
+}
+void output::finish_stream(int to, const std::string& tag, std::string& rest) {
+  if (!rest.empty()) stream(to, tag, "\n", rest);
+}
+
+void output::say(const std::string& text) {
+  mutex_lock lock(mutex_);
+  write(STDERR_FILENO, text + '\n');
+}
+
+void output::write_job(const std::string& tag, const printed& what, int out_to) {
+  if (out_to >= 0) {
+    if (what.out_file)
+      write_file(out_to, tag, what.out_file);
+    else
+      write_text(out_to, tag, what.out);
+  }
+  if (what.err_file)
+    write_file(STDERR_FILENO, tag, what.err_file);
+  else
+    write_text(STDERR_FILENO, tag, what.err);
+}
+
+// A last line without a newline is left so, unless it is tagged.
+void output::write_text(int to, const std::string& tag, std::string_view text) {
+  if (text.empty()) return;
+  if (!options_.tag) return write(to, text);
+  std::string tagged;
+  while (!text.empty()) {
+    const auto newline = text.find('\n');
+    tagged.append(tag).append(1, '\t').append(text.substr(0, newline)).append(1, '\n');
+    text = newline == text.npos ? std::string_view{} : text.substr(newline + 1);
+  }
+  write(to, tagged);
+}
+
+void output::write_file(int to, const std::string& tag, const unique_fd& file) {
+  std::array<char, 65536> block;
+  std::string rest;
+  off_t offset = 0;  // of our own: who reads the file after this finds it at its beginning
+  for (;;) {
+    const ssize_t got = ::pread(file.get(), block.data(), block.size(), offset);
+    if (got < 0 && errno == EINTR) continue;
+    if (got <= 0) break;
+    offset += got;
+    std::string_view part(block.data(), static_cast<std::size_t>(got));
+    if (!options_.tag) {
+      write(to, part);
+      continue;
+    }
+    const auto newline = part.rfind('\n');
+    if (newline == part.npos) {
+      rest += part;
+      continue;
+    }
+    rest += part.substr(0, newline + 1);
+    write_text(to, tag, rest);
+    rest = part.substr(newline + 1);
+  }
+  write_text(to, tag, rest);
+}
+
+void output::write(int to, std::string_view bytes) {
+  while (!bytes.empty() && !(broken_ && to == STDOUT_FILENO)) {
+    const ssize_t n = ::write(to, bytes.data(), bytes.size());
+    if (n >= 0) {
+      bytes.remove_prefix(static_cast<std::size_t>(n));
+    } else if (errno == EAGAIN) {
+      // Somebody who shares the descriptor has made it non-blocking.
+      pollfd writable{to, POLLOUT, 0};
+      ::poll(&writable, 1, -1);
+    } else if (errno != EINTR) {
+      // There is nobody to tell that stderr is gone.
+      if (to == STDOUT_FILENO) broken_ = errno;
+      return;
+    }
+  }
+}
+
+void output::tell_if_broken(mutex_lock& lock) {
+  if (!broken_ || std::exchange(told_, true)) return;
+  const int error = broken_;
+  moved_on_.notify_all();
+  lock.unlock();
+  if (options_.on_broken) options_.on_broken(error);
+  lock.lock();
+}
+
+}  // namespace penstock::runner

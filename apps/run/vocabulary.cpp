@@ -1,0 +1,228 @@
+#include "apps/run/vocabulary.hpp"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <limits>
+#include <optional>
+#include <thread>
+#include <vector>
+
+#include <sched.h>
+
+namespace penstock::runner {
+namespace {
+
+std::optional<double> number_before(const std::string& text, std::string_view& unit) {
+  double number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (error != std::errc{} || !(number >= 0) || number > 1e15) return std::nullopt;
+  unit = std::string_view(text).substr(static_cast<std::size_t>(end - text.data()));
+  return number;
+}
+
+std::size_t count_from(const std::string& text, std::size_t least, const char* what) {
+  std::size_t number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (error != std::errc{} || end != text.data() + text.size() || number < least || number > 1'000'000'000)
+    throw usage_error("\"" + text + "\" is not " + what);
+  return number;
+}
+
+// 4, 150%, auto, 2..16
+worker_count workers_from(const std::string& text) {
+  constexpr auto expected = "a number of workers: write 4, 50% (of the processors), 2..16, or auto";
+  constexpr std::size_t most = 10'000;  // each is a thread
+  const auto checked = [&](std::size_t n) {
+    if (n == 0 || n > most) throw usage_error("\"" + text + "\" is not " + expected);
+    return n;
+  };
+  if (text == "auto") return automatic;
+  if (const auto dots = text.find(".."); dots != text.npos) {
+    const auto least = checked(count_from(text.substr(0, dots), 1, expected));
+    const auto largest = checked(count_from(text.substr(dots + 2), 1, expected));
+    if (least > largest) throw usage_error("\"" + text + "\" ends before it begins");
+    return {least, largest};
+  }
+  if (text.ends_with('%'))
+    return std::max<std::size_t>(
+        1, checked(count_from(text.substr(0, text.size() - 1), 1, expected)) * processors() / 100);
+  return checked(count_from(text, 1, expected));
+}
+
+process::termination termination_from(const std::string& text) {
+  try {
+    return process::termination(text);
+  } catch (const std::invalid_argument&) {
+    throw usage_error("\"" + text + "\" is not a sequence of signals and times, such as TERM,2s,KILL");
+  }
+}
+
+const std::array words{
+    // --- items ---
+    word{"arg-file", 'a', "FILE", scope::run, "items",
+         "Items from FILE instead of stdin; several times: one file after the other",
+         [](run_plan& r, stage_plan&, const std::string& v) { r.items.files.push_back(v); }},
+    word{"null", '0', "", scope::run, "items", "Items end with a zero byte, as find -print0 writes them",
+         [](run_plan& r, stage_plan&, const std::string&) { r.items.end = '\0'; }},
+    word{"csv", 0, "", scope::run, "items", "Items are lines of comma separated values: {1} {2} … are columns",
+         [](run_plan& r, stage_plan&, const std::string&) { r.items.format = item_format::csv; }},
+    word{"tsv", 0, "", scope::run, "items", "The same with tabs, which no value contains",
+         [](run_plan& r, stage_plan&, const std::string&) { r.items.format = item_format::tsv; }},
+    word{"colsep", 0, "TEXT", scope::run, "items", "The same with TEXT between columns",
+         [](run_plan& r, stage_plan&, const std::string& v) {
+           if (v.empty()) throw usage_error("columns need something between them, such as ':'");
+           r.items.format = item_format::separated;
+           r.items.separator = v;
+         }},
+    word{"header", 0, "", scope::run, "items", "The first line names the columns: {name}",
+         [](run_plan& r, stage_plan&, const std::string&) { r.items.header = true; }},
+    // --- flow ---
+    word{"max-in-flight", 0, "N", scope::run, "flow",
+         "At most N items between input and end; by default as many as workers and capacities add up to",
+         [](run_plan& r, stage_plan&, const std::string& v) {
+           r.max_in_flight = count_from(v, 1, "a number of items from 1");
+         }},
+    word{"dry-run", 'n', "", scope::run, "flow", "Print the commands, execute none",
+         [](run_plan& r, stage_plan&, const std::string&) { r.dry_run = true; }},
+    // --- output ---
+    word{"group", 0, "", scope::run, "output", "What a job prints appears at once when it has ended (the default)",
+         [](run_plan& r, stage_plan&, const std::string&) { r.mode = output_mode::grouped; }},
+    word{"line-buffer", 0, "", scope::run, "output", "It appears line by line; lines of different jobs alternate",
+         [](run_plan& r, stage_plan&, const std::string&) { r.mode = output_mode::line_buffered; }},
+    word{"tag", 0, "", scope::run, "output", "Each line begins with the item and a tab",
+         [](run_plan& r, stage_plan&, const std::string&) { r.tag = true; }},
+    // --- stage ---
+    word{"jobs", 'j', "N", scope::stage, "stage",
+         "Workers: how many of this command run at the same time. N, N% of the processors, 2..16: as many as it takes "
+         "to be fast, or auto. By default one for each processor",
+         [](run_plan&, stage_plan& s, const std::string& v) { s.workers = workers_from(v); }},
+    word{"capacity", 0, "N", scope::stage, "stage",
+         "Items that may wait before this stage; by default twice its workers",
+         [](run_plan&, stage_plan& s, const std::string& v) {
+           s.capacity = count_from(v, 1, "a number of items from 1");
+         }},
+    word{"keep-order", 'k', "", scope::defaults, "stage",
+         "Results leave in the order of the items, whichever is done first. Before the first command: in all stages, "
+         "so that the output comes in the order of the input",
+         [](run_plan&, stage_plan& s, const std::string&) { s.keep_order = true; }},
+    word{"name", 0, "NAME", scope::stage, "stage", "What the stage is called; by default as its program",
+         [](run_plan&, stage_plan& s, const std::string& v) {
+           if (v.empty() || v.find_first_of("/\n\t") != v.npos || v.front() == '.')
+             throw usage_error("\"" + v +
+                               "\" is no name: it must not be empty, begin with a dot, or have a slash in it");
+           s.name = v;
+         }},
+    word{"cwd", 0, "DIR", scope::defaults, "stage", "The directory in which its commands run",
+         [](run_plan&, stage_plan& s, const std::string& v) { s.directory = v; }},
+    word{"env", 0, "NAME=VALUE", scope::defaults, "stage", "An environment variable of its commands; several times",
+         [](run_plan&, stage_plan& s, const std::string& v) {
+           const auto equals = v.find('=');
+           if (equals == v.npos || equals == 0) throw usage_error("\"" + v + "\" is not NAME=VALUE");
+           s.environment.emplace_back(v.substr(0, equals), v.substr(equals + 1));
+         }},
+    word{"pass", 0, "", scope::stage, "stage",
+         "The last line that it prints is the next stage's item, and {in} the original one. If it prints nothing, "
+         "nothing goes on",
+         [](run_plan&, stage_plan& s, const std::string&) { s.next = passing::last_line; }},
+    word{"lines", 0, "", scope::stage, "stage", "Each line that it prints is an item of the next stage",
+         [](run_plan&, stage_plan& s, const std::string&) { s.next = passing::lines; }},
+    word{"show", 0, "", scope::stage, "stage", "Print on stderr what a stage before the last prints",
+         [](run_plan&, stage_plan& s, const std::string&) { s.show = true; }},
+    word{"argv", 0, "", scope::stage, "stage", "The words of the command go to the program as they are: never a shell",
+         [](run_plan&, stage_plan& s, const std::string&) { s.wording = wording::argv; }},
+    word{"shell", 0, "", scope::stage, "stage", "The words of the command are one script for /bin/sh",
+         [](run_plan&, stage_plan& s, const std::string&) { s.wording = wording::shell; }},
+    // --- failure ---
+    word{"timeout", 0, "TIME", scope::defaults, "failure", "A job that takes longer is ended, and has failed",
+         [](run_plan&, stage_plan& s, const std::string& v) { s.timeout = duration_from(v); }},
+    word{"term-seq", 0, "SEQUENCE", scope::defaults, "failure",
+         "How a job is ended, with all it has started: signals, and the time each has; by default TERM,2s,KILL",
+         [](run_plan&, stage_plan& s, const std::string& v) { s.end = termination_from(v); }},
+    word{"retries", 0, "N", scope::defaults, "failure", "Try a failed job up to N times more",
+         [](run_plan&, stage_plan& s, const std::string& v) {
+           s.retries = static_cast<unsigned>(count_from(v, 0, "a number of tries"));
+           s.retries_said = true;
+         }},
+    word{"backoff", 0, "TIME", scope::defaults, "failure",
+         "Wait before the first new try; twice as long before each further one, at most 30 s. By default 1s",
+         [](run_plan&, stage_plan& s, const std::string& v) { s.backoff = duration_from(v); }},
+    word{"on-fail", 0, "stop|drop|retry", scope::defaults, "failure",
+         "What a failed job means: drop: its item goes no further, the others do (the default); stop: the run ends; "
+         "retry: as --retries 2",
+         [](run_plan&, stage_plan& s, const std::string& v) {
+           s.on_fail_retry = v == "retry";
+           if (v != "stop" && v != "drop" && v != "retry")
+             throw usage_error("\"" + v + "\" is not stop, drop or retry");
+           s.on_fail = v == "stop" ? on_fail::stop : on_fail::drop;
+         }},
+};
+
+}  // namespace
+
+std::size_t processors() {
+  cpu_set_t ours;
+  if (::sched_getaffinity(0, sizeof ours, &ours) == 0) return static_cast<std::size_t>(CPU_COUNT(&ours));
+  return std::max(1u, std::thread::hardware_concurrency());
+}
+
+std::chrono::nanoseconds duration_from(const std::string& text) {
+  std::string_view unit;
+  const auto number = number_before(text, unit);
+  const double seconds = !number                       ? -1
+                         : unit == "ms"                ? *number / 1000
+                         : unit == "s" || unit.empty() ? *number
+                         : unit == "m"                 ? *number * 60
+                         : unit == "h"                 ? *number * 3600
+                         : unit == "d"                 ? *number * 86400
+                                                       : -1;
+  if (seconds < 0 || seconds > 1e9) throw usage_error("\"" + text + "\" is not a time, such as 500ms, 90s, 1.5m, 2h");
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::duration<double>(seconds));
+}
+
+std::span<const word> vocabulary() noexcept { return words; }
+
+const word* find_word(std::string_view name) noexcept {
+  const auto found = std::find_if(words.begin(), words.end(), [&](const word& w) { return w.name == name; });
+  return found == words.end() ? nullptr : &*found;
+}
+const word* find_word(char letter) noexcept {
+  const auto found =
+      std::find_if(words.begin(), words.end(), [&](const word& w) { return w.letter == letter && letter; });
+  return found == words.end() ? nullptr : &*found;
+}
+
+void say(const word& w, run_plan& run, stage_plan& stage, const std::string& value) {
+  try {
+    w.apply(run, stage, value);
+  } catch (const usage_error& e) {
+    throw usage_error("--" + std::string(w.name) + ": " + e.what());
+  }
+}
+
+std::string nearest_word(std::string_view name) {
+  // Levenshtein's distance, row by row.
+  const auto distance = [](std::string_view a, std::string_view b) {
+    std::vector<std::size_t> row(b.size() + 1);
+    for (std::size_t j = 0; j <= b.size(); ++j) row[j] = j;
+    for (std::size_t i = 1; i <= a.size(); ++i) {
+      std::size_t diagonal = std::exchange(row[0], i);
+      for (std::size_t j = 1; j <= b.size(); ++j) {
+        const std::size_t above = row[j];
+        row[j] = std::min({above + 1, row[j - 1] + 1, diagonal + (a[i - 1] == b[j - 1] ? 0 : 1)});
+        diagonal = above;
+      }
+    }
+    return row.back();
+  };
+  std::string nearest;
+  std::size_t least = std::max<std::size_t>(2, name.size() / 3) + 1;
+  for (const word& w : words)
+    if (const std::size_t d = distance(name, w.name); d < least) {
+      least = d;
+      nearest = w.name;
+    }
+  return nearest;
+}
+
+}  // namespace penstock::runner
