@@ -69,7 +69,6 @@ int execute(const run_plan& plan) {
   endings ends;
   running_jobs jobs;
   output shown({.tag = plan.tag,
-                .ordered = plan.stages.back().keep_order,
                 .window = plan.stages.back().workers.most() + plan.stages.back().capacity,
                 .on_broken = [&](int error) {
                   if (error != EPIPE) shown.say("penstock: writing to stdout: " + std::string(std::strerror(error)));
@@ -86,6 +85,7 @@ int execute(const run_plan& plan) {
       ends.kill();
       jobs.kill_all();
     });
+    const std::stop_callback stopped(ends.stopped(), [&] { shown.wait_no_more(); });
     line run(room, items, column_names);
     done = run.wait();
     shown.finish();
@@ -94,7 +94,7 @@ int execute(const run_plan& plan) {
   if (ends.ended().stop_requested() && !jobs.kill_strays())
     shown.say("penstock: some processes that jobs had left behind could not be killed");
   if (signals->count() > 0) return exit_interrupted;
-  return done.outcome == outcome::completed && done.failed == 0 ? 0 : exit_failed;
+  return done.outcome == outcome::completed && done.failed == 0 && !shown.broken() ? 0 : exit_failed;
 }
 
 }  // namespace

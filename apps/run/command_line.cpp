@@ -19,7 +19,6 @@ class reader {
       read_options(stage);
       if (plan_.stages.empty()) {
         // What stands before the first command and is meant for all.
-        defaults.keep_order = stage.keep_order;
         defaults.directory = stage.directory;
         defaults.environment = stage.environment;
         defaults.timeout = stage.timeout;
@@ -160,7 +159,7 @@ void complete(run_plan& plan) {
       throw usage_error("\"" + stage.name +
                         "\" is the last stage: what it prints is the output, and --pass and --lines "
                         "have nobody to hand it to");
-    if (last && stage.keep_order && plan.mode == output_mode::line_buffered)
+    if (last && plan.keep_order && plan.mode == output_mode::line_buffered)
       throw usage_error("--keep-order puts whole jobs in order, and --line-buffer does not wait for them: choose one");
   }
 }

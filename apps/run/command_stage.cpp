@@ -41,7 +41,7 @@ command_stage::command_stage(const stage_plan& plan, command_template what, bool
 
 stage_options command_stage::options() const {
   stage_options o{.workers = plan_.workers, .capacity = plan_.capacity};
-  o.ordered = plan_.keep_order && !is_last_;  // the last one's order is the output's
+  o.ordered = room_.plan.keep_order && !is_last_;  // the last one's order is the output's
   o.on_error = plan_.on_fail == on_fail::stop ? on_error::stop : on_error::skip;
   o.retry = {.attempts = plan_.retries + 1, .backoff = plan_.backoff, .retry_if = [](const std::exception_ptr& cause) {
                try {
@@ -101,27 +101,33 @@ attempt_result command_stage::execute(const job& j, std::size_t slot) {
   return result;
 }
 
-void command_stage::fail(const job& j, attempt_result&& result) {
+void command_stage::fail(job& j, attempt_result&& result) {
   const bool again = result.started && j.attempt <= plan_.retries && !room_.ends.stopped().stop_requested();
   // Of an attempt that will be repeated only stderr is shown: the output has each item once.
   if (again || !is_last_)
     room_.shown.print_unordered(j.item, result.text, plan_.show ? STDERR_FILENO : -1);
   else
-    room_.shown.print(j.turn, j.item, std::move(result.text), STDOUT_FILENO);
+    room_.shown.print(j.turn.get(), j.item, std::move(result.text), STDOUT_FILENO);
   // What is ended with the run is no news, one by one.
   if (!room_.ends.ended().stop_requested())
     room_.shown.say("penstock: " + plan_.name + ": " + printable(j.item) + ": " + printable(result.failure) +
                     (again ? ", trying again" : ""));
+  if (!again) {
+    // This one is over, and its worker may yet have to wait for others: its place and its turn must not.
+    j.turn.reset();
+    j.from.reset();
+  }
   throw job_failed(result.failure, again);
 }
 
-stage_results command_stage::hand_on(const job& j, attempt_result&& result) {
+stage_results command_stage::hand_on(job& j, attempt_result&& result) {
   if (is_last_) {
-    room_.shown.print(j.turn, j.item, std::move(result.text), STDOUT_FILENO);
+    room_.shown.print(j.turn.get(), j.item, std::move(result.text), STDOUT_FILENO);
     return {};
   }
   room_.shown.print_unordered(j.item, result.text, plan_.show ? STDERR_FILENO : -1);
-  job next = j;
+  // Moved, not copied: the worker may have to wait for room before it lets go of what it was given.
+  job next = std::move(j);
   next.attempt = 0;
   if (plan_.next == passing::lines)
     return {std::move(next), result.text.out_file ? line_reader(std::move(result.text.out_file))

@@ -37,7 +37,6 @@ struct run_room {
   output& shown;
   running_jobs& jobs;
   endings& ends;
-  std::atomic<std::uint64_t> turns = 0;  // given so far, of the output
 };
 
 class command_stage {
@@ -45,6 +44,7 @@ class command_stage {
   // out_is_used: by a later stage. REQUIRES: plan and room outlive it.
   command_stage(const stage_plan& plan, command_template what, bool is_last, bool out_is_used, run_room& room);
 
+  // What goes on, if the stage makes lines of an item; else at most one.
   stage_results work(job& j);
 
   [[nodiscard]] const stage_plan& plan() const noexcept { return plan_; }
@@ -54,8 +54,8 @@ class command_stage {
 
  private:
   attempt_result execute(const job& j, std::size_t slot);
-  [[noreturn]] void fail(const job& j, attempt_result&& result);
-  stage_results hand_on(const job& j, attempt_result&& result);
+  [[noreturn]] void fail(job& j, attempt_result&& result);
+  stage_results hand_on(job& j, attempt_result&& result);
 
   const stage_plan& plan_;
   const command_template what_;

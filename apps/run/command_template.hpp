@@ -39,7 +39,7 @@ class value_error : public std::runtime_error {
 
 // What the places stand for. REQUIRES: what is referred to lives as long as this.
 struct place_values {
-  std::string_view item, in, out, number, stage;
+  std::string_view item{}, in{}, out{}, number{}, stage{};
   std::size_t slot = 1;
   unsigned attempt = 1;
   const std::vector<std::string>* columns = nullptr;

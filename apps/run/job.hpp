@@ -1,7 +1,6 @@
 // job: an item on its way through the stages.
 #pragma once
 
-#include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
@@ -9,6 +8,8 @@
 #include <vector>
 
 #include <penstock/base/budget.hpp>
+
+#include "apps/run/output.hpp"
 
 namespace penstock::runner {
 
@@ -25,8 +26,8 @@ struct job {
   std::string out;     // {out}
   std::string number;  // {#}: "17"; of the third line that a stage made of it, "17.3"
   std::shared_ptr<const origin> from;
-  std::uint64_t turn = 0;  // of its output, where the order is kept
-  unsigned attempt = 0;    // at the stage where it is
+  std::shared_ptr<output::turn> turn{};  // of its output, where the order is kept
+  unsigned attempt = 0;                  // at the stage where it is
 
   friend std::string item_label(const job& j) { return j.item; }
 };

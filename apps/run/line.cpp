@@ -8,15 +8,14 @@
 namespace penstock::runner {
 namespace {
 
-// What the pipeline calls: a stage in the middle, and the last one.
-struct hand_on_function {
+// What the pipeline calls: a stage that hands one job on, one that makes many of it, and the last one.
+struct one_function {
   command_stage* stage;
-  std::atomic<std::uint64_t>* turns;  // null: the next stage is not the last
-  each<stage_results> operator()(job& j) const {
-    stage_results made = stage->work(j);
-    made.give_turns(turns);
-    return each(std::move(made));
-  }
+  std::optional<job> operator()(job& j) const { return std::move(stage->work(j).one()); }
+};
+struct lines_function {
+  command_stage* stage;
+  each<stage_results> operator()(job& j) const { return each(stage->work(j)); }
 };
 struct last_function {
   command_stage* stage;
@@ -51,9 +50,7 @@ line::line(run_room& room, item_source& items, const std::vector<std::string>& c
   const run_plan& plan = room.plan;
   auto templates = templates_of(plan, column_names);
   // Queues and workers are the bound; where results wait for their turn, or another bound was asked for, it is counted.
-  const bool waits_for_turns =
-      std::any_of(plan.stages.begin(), plan.stages.end(), [](const stage_plan& s) { return s.keep_order; });
-  if (plan.max_in_flight || waits_for_turns) room_for_items_.emplace(most_in_flight(plan));
+  if (plan.max_in_flight || plan.keep_order) room_for_items_.emplace(most_in_flight(plan));
 
   bool out_is_used = false;
   for (std::size_t i = plan.stages.size(); i-- > 0;) {
@@ -71,13 +68,18 @@ line::line(run_room& room, item_source& items, const std::vector<std::string>& c
       stages_.back()->plan().name, last_function{stages_.back().get()}, stages_.back()->options(), nullptr, *control_);
   inlet<job>* next = last.get();
   control_->add_in_front(std::move(last));
-  for (std::size_t i = stages_.size() - 1; i-- > 0;) {
-    command_stage& stage = *stages_[i];
-    auto* const turns = i + 2 == stages_.size() ? &room.turns : nullptr;
-    auto made = std::make_unique<thread_stage<job, hand_on_function>>(
-        stage.plan().name, hand_on_function{&stage, turns}, stage.options(), next, *control_);
+  const auto add = [&](command_stage& stage, auto function) {
+    auto made = std::make_unique<thread_stage<job, decltype(function)>>(stage.plan().name, function, stage.options(),
+                                                                        next, *control_);
     next = made.get();
     control_->add_in_front(std::move(made));
+  };
+  for (std::size_t i = stages_.size() - 1; i-- > 0;) {
+    command_stage& stage = *stages_[i];
+    if (stage.plan().next == passing::lines)
+      add(stage, lines_function{&stage});
+    else
+      add(stage, one_function{&stage});
   }
   const auto pull = [this](const std::stop_token& stop) -> std::optional<job> {
     auto from = std::make_shared<origin>();
@@ -94,7 +96,7 @@ line::line(run_room& room, item_source& items, const std::vector<std::string>& c
     j.item = from->item;
     j.number = std::to_string(++numbers_);
     j.from = std::move(from);
-    if (stages_.size() == 1) j.turn = ++room_.turns;
+    if (room_.plan.keep_order) j.turn = room_.shown.next_turn();
     return j;
   };
   using source = pull_source<std::decay_t<decltype(pull)>>;

@@ -9,25 +9,54 @@
 
 namespace penstock::runner {
 
-void output::print(std::uint64_t turn, const std::string& tag, printed&& what, int out_to) {
+std::shared_ptr<output::turn> output::next_turn() {
   mutex_lock lock(mutex_);
-  if (options_.ordered) {
-    // The one whose turn it is never waits, and somebody has it in his hand: turns are given in the order of the queue.
-    while (turn >= next_turn_ + options_.window && !finished_ && !broken_) moved_on_.wait(lock);
-    if (turn != next_turn_ && !finished_) {
-      waiting_.emplace(turn, waiting{tag, std::move(what), out_to});
+  const auto at = turns_.emplace(turns_.end());
+  lock.unlock();
+  return std::make_shared<turn>(*this, at);
+}
+std::shared_ptr<output::turn> output::insert(entries::iterator before) {
+  mutex_lock lock(mutex_);
+  const auto at = turns_.emplace(before);
+  lock.unlock();
+  return std::make_shared<turn>(*this, at);
+}
+
+void output::release(entries::iterator at) noexcept {
+  mutex_lock lock(mutex_);
+  at->gone = true;
+  write_first();
+  tell_if_broken(lock);
+}
+
+// What is at the front and complete.
+void output::write_first() noexcept {
+  bool moved = false;
+  for (; !turns_.empty() && turns_.front().gone; moved = true) {
+    output_entry& first = turns_.front();
+    if (first.waits) {
+      write_job(first.tag, first.what, first.out_to);
+      --waiting_;
+    }
+    turns_.pop_front();
+  }
+  if (moved) moved_on_.notify_all();
+}
+
+void output::print(turn* when, const std::string& tag, printed&& what, int out_to) {
+  mutex_lock lock(mutex_);
+  if (when) {
+    // The one whose turn it is never waits, and some worker of the last stage has it in his hand: before that stage,
+    // nobody is overtaken.
+    const auto is_first = [&] { return &turns_.front() == &*when->at_; };
+    while (!is_first() && waiting_ >= options_.window && !stopped_ && !broken_) moved_on_.wait(lock);
+    if (!is_first() && !finished_) {
+      *when->at_ = {tag, std::move(what), out_to, true, false};
+      ++waiting_;
       return;
     }
   }
   write_job(tag, what, out_to);
-  if (options_.ordered && turn == next_turn_) {
-    ++next_turn_;
-    for (auto first = waiting_.begin(); first != waiting_.end() && first->first == next_turn_; ++next_turn_) {
-      write_job(first->second.tag, first->second.what, first->second.out_to);
-      first = waiting_.erase(first);
-    }
-    moved_on_.notify_all();
-  }
   tell_if_broken(lock);
 }
 
@@ -37,12 +66,24 @@ void output::print_unordered(const std::string& tag, const printed& what, int ou
   tell_if_broken(lock);
 }
 
+void output::wait_no_more() noexcept {
+  mutex_lock lock(mutex_);
+  stopped_ = true;
+  moved_on_.notify_all();
+}
+
 void output::finish() noexcept {
   mutex_lock lock(mutex_);
   finished_ = true;
-  for (auto& [turn, what] : waiting_) write_job(what.tag, what.what, what.out_to);
-  waiting_.clear();
+  for (output_entry& entry : turns_)
+    if (std::exchange(entry.waits, false)) write_job(entry.tag, entry.what, entry.out_to);
+  waiting_ = 0;
   moved_on_.notify_all();
+}
+
+bool output::broken() {
+  mutex_lock lock(mutex_);
+  return broken_ != 0;
 }
 
 void output::stream(int to, const std::string& tag, std::string_view part, std::string& rest) {

@@ -39,8 +39,7 @@ struct stage_plan {
 
   worker_count workers = 0;  // 0: one for each processor
   std::size_t capacity = 0;  // 0: twice the workers
-  bool keep_order = false;
-  bool worker = false;  // one long-lived process for each worker: a line in, a line out
+  bool worker = false;       // one long-lived process for each worker: a line in, a line out
 
   std::filesystem::path directory;
   std::vector<std::pair<std::string, std::string>> environment;
@@ -80,6 +79,7 @@ struct run_plan {
   item_plan items;
   output_mode mode = output_mode::grouped;
   bool tag = false;
+  bool keep_order = false;
   std::size_t max_in_flight = 0;  // 0: what the stages' workers and capacities add up to
   bool dry_run = false;
 };

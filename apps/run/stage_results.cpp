@@ -40,7 +40,11 @@ void stage_results::advance() {
     now_ = parent_;
     now_->item = *std::move(line);
     now_->out = now_->item;
+    // Before its parent's, which goes when the last line has been taken.
+    if (parent_.turn) now_->turn = parent_.turn->before();
     now_->number += '.' + std::to_string(++count_);
+  } else {
+    parent_ = {};
   }
 }
 

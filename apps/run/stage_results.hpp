@@ -3,7 +3,6 @@
 #pragma once
 
 #include <array>
-#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <iterator>
@@ -37,8 +36,8 @@ class stage_results {
   explicit stage_results(job one) : now_(std::move(one)) {}
   // parent: what the lines have in common.
   stage_results(job parent, line_reader lines) : parent_(std::move(parent)), lines_(std::move(lines)) { advance(); }
-  // Each gets the next turn of the output, in the order in which they are taken.
-  void give_turns(std::atomic<std::uint64_t>* turns) noexcept { turns_ = turns; }
+  // The one, where there are no lines.
+  [[nodiscard]] std::optional<job>& one() noexcept { return now_; }
 
   class iterator {
    public:
@@ -46,10 +45,7 @@ class stage_results {
     using difference_type = std::ptrdiff_t;
     iterator() = default;
     explicit iterator(stage_results& of) : of_(&of) {}
-    job& operator*() const {
-      if (of_->turns_) of_->now_->turn = ++*of_->turns_;
-      return *of_->now_;
-    }
+    job& operator*() const { return *of_->now_; }
     iterator& operator++() {
       of_->advance();
       return *this;
@@ -71,7 +67,6 @@ class stage_results {
   job parent_;
   std::optional<line_reader> lines_;
   std::uint64_t count_ = 0;
-  std::atomic<std::uint64_t>* turns_ = nullptr;
 };
 
 }  // namespace penstock::runner

@@ -85,6 +85,9 @@ const std::array words{
          }},
     word{"dry-run", 'n', "", scope::run, "flow", "Print the commands, execute none",
          [](run_plan& r, stage_plan&, const std::string&) { r.dry_run = true; }},
+    word{"keep-order", 'k', "", scope::anywhere, "flow",
+         "The output comes in the order of the items, whichever is done first; all stages keep it",
+         [](run_plan& r, stage_plan&, const std::string&) { r.keep_order = true; }},
     // --- output ---
     word{"group", 0, "", scope::run, "output", "What a job prints appears at once when it has ended (the default)",
          [](run_plan& r, stage_plan&, const std::string&) { r.mode = output_mode::grouped; }},
@@ -102,10 +105,6 @@ const std::array words{
          [](run_plan&, stage_plan& s, const std::string& v) {
            s.capacity = count_from(v, 1, "a number of items from 1");
          }},
-    word{"keep-order", 'k', "", scope::defaults, "stage",
-         "Results leave in the order of the items, whichever is done first. Before the first command: in all stages, "
-         "so that the output comes in the order of the input",
-         [](run_plan&, stage_plan& s, const std::string&) { s.keep_order = true; }},
     word{"name", 0, "NAME", scope::stage, "stage", "What the stage is called; by default as its program",
          [](run_plan&, stage_plan& s, const std::string& v) {
            if (v.empty() || v.find_first_of("/\n\t") != v.npos || v.front() == '.')

@@ -24,6 +24,7 @@ enum class scope : std::uint8_t {
   run,       // of the whole run: before the first command
   stage,     // of one stage: before its command
   defaults,  // of one stage, or, before the first command, of all
+  anywhere,  // of the whole run, wherever it is said
 };
 
 struct word {
