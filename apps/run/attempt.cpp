@@ -58,6 +58,7 @@ attempt_result attempt(const process::command& what, const attempt_options& opti
     }
     process::completed done = talk.result();
     result.status = done.status;
+    result.out_bytes = done.out_bytes;
     if (!why.empty())
       result.failure = std::move(why);
     else if (!done.status.ok())

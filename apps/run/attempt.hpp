@@ -2,6 +2,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstdint>
 #include <functional>
 #include <stop_token>
 #include <string>
@@ -39,6 +40,7 @@ struct attempt_result {
   std::string failure;    // empty: it went well
   std::string last_line;  // hearing::last_line
   printed text{};
+  std::uint64_t out_bytes = 0;  // on stdout, kept or not
   std::chrono::system_clock::time_point began{};
   bool started = false;  // false: the command could not be started; `failure` says why
 };

@@ -4,8 +4,10 @@
 #include <csignal>
 #include <cstring>
 #include <exception>
+#include <fstream>
 #include <iostream>
 #include <optional>
+#include <stdexcept>
 #include <stop_token>
 
 #include <unistd.h>
@@ -13,6 +15,7 @@
 #include <penstock/base/exception_text.hpp>
 #include <penstock/base/interrupts.hpp>
 #include <penstock/watch/printable.hpp>
+#include <penstock/watch/progress.hpp>
 
 #include "apps/run/command_line.hpp"
 #include "apps/run/command_template.hpp"
@@ -56,6 +59,19 @@ void check_programs(const std::vector<command_template>& templates) {
       throw usage_error("there is no program \"" + name + "\" to be found");
 }
 
+std::string title_of(const run_plan& plan) {
+  std::string title;
+  for (const stage_plan& stage : plan.stages) title += (title.empty() ? "" : " → ") + stage.name;
+  return title;
+}
+
+void write_report(const std::string& path, const report& done) {
+  std::ofstream file(path);
+  file << to_json(done) << '\n';
+  file.close();
+  if (!file) throw std::runtime_error("the report could not be written to " + path);
+}
+
 int execute(const run_plan& plan) {
   item_source items(plan.items);
   std::optional<interrupts> signals(std::in_place);
@@ -66,6 +82,8 @@ int execute(const run_plan& plan) {
   // Whoever reads our output may stop reading: that is an error of write(2) then, not our death. Jobs have the default.
   ::signal(SIGPIPE, SIG_IGN);
 
+  if (plan.nice) (void)!::nice(plan.nice);
+
   endings ends;
   running_jobs jobs;
   output shown({.tag = plan.tag,
@@ -74,7 +92,34 @@ int execute(const run_plan& plan) {
                   if (error != EPIPE) shown.say("penstock: writing to stdout: " + std::string(std::strerror(error)));
                   ends.end();
                 }});
-  run_room room{plan, shown, jobs, ends};
+  halting halts(plan.halt, ends, [&] { return items.total(); });
+  machine_gate machine(plan.most_load, plan.least_free_memory);
+  std::optional<journal> done_so_far;
+  if (!plan.journal.empty())
+    done_so_far.emplace(plan.journal,
+                        plan.retry_failed ? journal::start::retry_failed
+                        : plan.resume     ? journal::start::resume
+                                          : journal::start::fresh,
+                        [&](int error) {
+                          shown.say("penstock: " + plan.journal + ": " + std::strerror(error) +
+                                    ": what is done cannot be noted any more");
+                          ends.stop();
+                        });
+  std::optional<job_log> log;
+  if (!plan.job_log.empty())
+    log.emplace(plan.job_log, plan.resume ? append_file::start::as_it_is : append_file::start::empty);
+  std::optional<results_directory> results;
+  if (!plan.results.empty()) results.emplace(plan.results);
+
+  run_room room{plan,
+                shown,
+                jobs,
+                ends,
+                halts,
+                machine,
+                done_so_far ? &*done_so_far : nullptr,
+                log ? &*log : nullptr,
+                results ? &*results : nullptr};
   report done;
   {
     const std::stop_callback first(signals->first(), [&] {
@@ -87,14 +132,32 @@ int execute(const run_plan& plan) {
     });
     const std::stop_callback stopped(ends.stopped(), [&] { shown.wait_no_more(); });
     line run(room, items, column_names);
+    std::optional<progress> bar;
+    if (plan.bar) {
+      bar.emplace([&] { return run.snapshot(); },
+                  progress_options{.title = title_of(plan), .unit = "items", .total = [&] {
+                                     // After an interrupt: what has entered will be finished, and no more comes.
+                                     return ends.drained().stop_requested() ? std::optional(run.snapshot().entered)
+                                                                            : items.total();
+                                   }});
+      if (::isatty(STDERR_FILENO) == 1) shown.draw_above([&](const std::string& text) { bar->say(text); });
+    }
     done = run.wait();
     shown.finish();
-    if (!run.error().empty()) shown.say("penstock: the run ended early: " + printable(run.error()));
+    shown.draw_above({});
+    bar.reset();
+    if (!run.error().empty() && !halts.ended_well())
+      shown.say("penstock: the run ended early: " + printable(run.error()));
   }
+  if (room.failed_before)
+    shown.say("penstock: " + std::to_string(room.failed_before) +
+              " failed in an earlier run; --retry-failed tries again");
+  if (!plan.json.empty()) write_report(plan.json, done);
   if (ends.ended().stop_requested() && !jobs.kill_strays())
     shown.say("penstock: some processes that jobs had left behind could not be killed");
   if (signals->count() > 0) return exit_interrupted;
-  return done.outcome == outcome::completed && done.failed == 0 && !shown.broken() ? 0 : exit_failed;
+  const bool ended_well = done.outcome == outcome::completed || halts.ended_well();
+  return ended_well && done.failed == 0 && !shown.broken() ? 0 : exit_failed;
 }
 
 }  // namespace

@@ -138,6 +138,10 @@ void complete(run_plan& plan) {
     throw usage_error("columns come from --csv, --tsv or --colsep, or from several :::, not from both");
   if (plan.items.format == item_format::lines && plan.items.header)
     throw usage_error("--header names columns: say --csv, --tsv or --colsep, too");
+  if (plan.resume && plan.journal.empty())
+    throw usage_error("--resume goes on with a journal: say --journal FILE, too");
+  if (!plan.results.empty() && plan.mode == output_mode::line_buffered)
+    throw usage_error("--results keeps what jobs print, and --line-buffer lets it go: choose one");
   for (stage_plan& stage : plan.stages) {
     if (stage.name.empty()) {
       const std::string wanted = name_after(stage);

@@ -12,13 +12,20 @@
 #include <string>
 
 #include <penstock/pipeline/options.hpp>
+#include <penstock/process/command.hpp>
 
 #include "apps/run/attempt.hpp"
 #include "apps/run/command_template.hpp"
+#include "apps/run/halting.hpp"
 #include "apps/run/job.hpp"
+#include "apps/run/job_log.hpp"
+#include "apps/run/journal.hpp"
+#include "apps/run/machine_gate.hpp"
 #include "apps/run/plan.hpp"
+#include "apps/run/results_directory.hpp"
 #include "apps/run/slots.hpp"
 #include "apps/run/stage_results.hpp"
+#include "apps/run/worker_pool.hpp"
 
 namespace penstock::runner {
 
@@ -37,12 +44,19 @@ struct run_room {
   output& shown;
   running_jobs& jobs;
   endings& ends;
+  halting& halts;
+  machine_gate& machine;
+  journal* done = nullptr;  // null: none of these was asked for
+  job_log* log = nullptr;
+  const results_directory* results = nullptr;
+  std::atomic<std::uint64_t> done_before = 0, failed_before = 0;  // items at a stage, in earlier runs
 };
 
 class command_stage {
  public:
   // out_is_used: by a later stage. REQUIRES: plan and room outlive it.
-  command_stage(const stage_plan& plan, command_template what, bool is_last, bool out_is_used, run_room& room);
+  // number: of the stage, from 0.
+  command_stage(const stage_plan& plan, std::size_t number, command_template what, bool out_is_used, run_room& room);
 
   // What goes on, if the stage makes lines of an item; else at most one.
   stage_results work(job& j);
@@ -54,15 +68,22 @@ class command_stage {
 
  private:
   attempt_result execute(const job& j, std::size_t slot);
+  attempt_result execute_command(const job& j, const place_values& values);
+  void keep(const job& j, const place_values& values, const attempt_result& result);
+  [[nodiscard]] journal::key key_of(const job& j) const;
   [[noreturn]] void fail(job& j, attempt_result&& result);
+  [[nodiscard]] process::command command_for(const place_values& values) const;
+  stage_results pass_on(job& j, attempt_result&& result);
   stage_results hand_on(job& j, attempt_result&& result);
 
   const stage_plan& plan_;
+  const std::size_t number_;
   const command_template what_;
   const bool is_last_;
   const bool out_is_used_;
   run_room& room_;
   slots slots_;
+  worker_pool workers_;  // of a --worker stage
 };
 
 }  // namespace penstock::runner

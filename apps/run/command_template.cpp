@@ -257,7 +257,8 @@ std::string part_of(std::string_view path, place::part which) {
   return std::string(path);
 }
 
-command_template::command_template(std::vector<std::string> words, wording how, const input_columns& known) {
+command_template::command_template(std::vector<std::string> words, wording how, const input_columns& known,
+                                   bool takes_item) {
   if (words.empty()) throw template_error("a command is missing");
   for (const std::string& word : words) text_ += (text_.empty() ? "" : " ") + word;
   if (how == wording::shell && words.size() > 1) words = {text_};
@@ -321,7 +322,7 @@ command_template::command_template(std::vector<std::string> words, wording how, 
       words_.push_back(std::move(made));
     }
   }
-  if (one || !shell_) append_item_if_unused();
+  if (takes_item) append_item_if_unused();
   if (shell_)
     for (const piece& p : words_.front()) {
       script_ += p.is_place ? parameter_text(p.place) : p.text;
@@ -351,6 +352,13 @@ bool command_template::uses(place::what value) const noexcept {
       if (value != place::what::column && !p.is_place && p.text.find(parameter_name(asked)) != std::string::npos)
         return true;
     }
+  return false;
+}
+
+bool command_template::uses_items() const noexcept {
+  for (const pieces& word : words_)
+    for (const piece& p : word)
+      if (p.is_place && p.place.of != place::what::slot) return true;
   return false;
 }
 

@@ -64,7 +64,8 @@ class command_template {
     std::vector<std::string> names{};
     bool several = false;
   };
-  command_template(std::vector<std::string> words, wording how, const input_columns& columns);
+  // takes_item: without a place for it, the item is the last word.
+  command_template(std::vector<std::string> words, wording how, const input_columns& columns, bool takes_item = true);
 
   [[nodiscard]] process::command made_for(const place_values& values) const;
   // As it could be typed into a shell; for people.
@@ -73,6 +74,8 @@ class command_template {
   [[nodiscard]] const std::string& text() const noexcept { return text_; }
   [[nodiscard]] bool uses(place::what value) const noexcept;
   [[nodiscard]] bool uses_shell() const noexcept { return shell_; }
+  // Any place but {%}.
+  [[nodiscard]] bool uses_items() const noexcept;
   // The program, if it is the same for all items and no shell starts it; else empty.
   [[nodiscard]] std::string program() const;
 

@@ -30,7 +30,9 @@ std::vector<command_template> templates_of(const run_plan& plan, const std::vect
   std::vector<command_template> made;
   for (const stage_plan& stage : plan.stages) {
     try {
-      made.emplace_back(stage.words, stage.wording, columns);
+      made.emplace_back(stage.words, stage.wording, columns, !stage.worker);
+      if (stage.worker && made.back().uses_items())
+        throw template_error("a --worker's command is started once and then written its items: no place but {%} in it");
     } catch (const template_error& e) {
       throw template_error(stage.name + ": " + e.what());
     }
@@ -55,9 +57,8 @@ line::line(run_room& room, item_source& items, const std::vector<std::string>& c
   bool out_is_used = false;
   for (std::size_t i = plan.stages.size(); i-- > 0;) {
     const bool uses_out = templates[i].uses(place::what::out);
-    const bool is_last = i + 1 == plan.stages.size();
     stages_.insert(stages_.begin(),
-                   std::make_unique<command_stage>(plan.stages[i], std::move(templates[i]), is_last,
+                   std::make_unique<command_stage>(plan.stages[i], i, std::move(templates[i]),
                                                    out_is_used || plan.stages[i].next == passing::last_line, room));
     out_is_used = uses_out;
   }

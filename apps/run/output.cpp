@@ -36,6 +36,7 @@ void output::write_first() noexcept {
     output_entry& first = turns_.front();
     if (first.waits) {
       write_job(first.tag, first.what, first.out_to);
+      if (first.written && !broken_) first.written();
       --waiting_;
     }
     turns_.pop_front();
@@ -43,7 +44,12 @@ void output::write_first() noexcept {
   if (moved) moved_on_.notify_all();
 }
 
-void output::print(turn* when, const std::string& tag, printed&& what, int out_to) {
+void output::draw_above(std::function<void(const std::string&)> above) {
+  mutex_lock lock(mutex_);
+  above_ = std::move(above);
+}
+
+void output::print(turn* when, const std::string& tag, printed&& what, int out_to, std::function<void()> written) {
   mutex_lock lock(mutex_);
   if (when) {
     // The one whose turn it is never waits, and some worker of the last stage has it in his hand: before that stage,
@@ -51,12 +57,13 @@ void output::print(turn* when, const std::string& tag, printed&& what, int out_t
     const auto is_first = [&] { return &turns_.front() == &*when->at_; };
     while (!is_first() && waiting_ >= options_.window && !stopped_ && !broken_) moved_on_.wait(lock);
     if (!is_first() && !finished_) {
-      *when->at_ = {tag, std::move(what), out_to, true, false};
+      *when->at_ = {tag, std::move(what), out_to, true, false, std::move(written)};
       ++waiting_;
       return;
     }
   }
   write_job(tag, what, out_to);
+  if (written && !broken_) written();
   tell_if_broken(lock);
 }
 
@@ -76,7 +83,10 @@ void output::finish() noexcept {
   mutex_lock lock(mutex_);
   finished_ = true;
   for (output_entry& entry : turns_)
-    if (std::exchange(entry.waits, false)) write_job(entry.tag, entry.what, entry.out_to);
+    if (std::exchange(entry.waits, false)) {
+      write_job(entry.tag, entry.what, entry.out_to);
+      if (entry.written && !broken_) entry.written();
+    }
   waiting_ = 0;
   moved_on_.notify_all();
 }
@@ -160,6 +170,10 @@ void output::write_file(int to, const std::string& tag, const unique_fd& file) {
 }
 
 void output::write(int to, std::string_view bytes) {
+  if (above_ && ::isatty(to) == 1) {
+    if (bytes.ends_with('\n')) bytes.remove_suffix(1);
+    return above_(std::string(bytes));
+  }
   while (!bytes.empty() && !(broken_ && to == STDOUT_FILENO)) {
     const ssize_t n = ::write(to, bytes.data(), bytes.size());
     if (n >= 0) {

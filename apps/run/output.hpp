@@ -38,6 +38,7 @@ struct output_entry {
   int out_to = -1;
   bool waits = false;  // something to be printed does
   bool gone = false;
+  std::function<void()> written{};
 };
 
 class output {
@@ -68,12 +69,15 @@ class output {
 
   // turn: null where the order is not kept.
   // out_to: STDOUT_FILENO or STDERR_FILENO, -1: nowhere.
-  void print(turn* when, const std::string& tag, printed&& what, int out_to);
+  // written: called when it has been written, now or later, before the next; must not come back here.
+  void print(turn* when, const std::string& tag, printed&& what, int out_to, std::function<void()> written = {});
   // The same at once, whoever's turn it is.
   void print_unordered(const std::string& tag, const printed& what, int out_to);
   // A part of a job's output, as it comes: whole lines are written, the rest waits in `rest`.
   void stream(int to, const std::string& tag, std::string_view part, std::string& rest);
   void finish_stream(int to, const std::string& tag, std::string& rest);
+  // Where text goes that is meant for a terminal on which something else is drawn, too; null: nothing is.
+  void draw_above(std::function<void(const std::string&)> above);
   // A message of the tool itself, on stderr.
   void say(const std::string& text);
   // The run is being stopped: turns may never come, and nobody waits in print() for them; outputs wait here.
@@ -99,6 +103,7 @@ class output {
   condition moved_on_;
   entries turns_ PENSTOCK_GUARDED_BY(mutex_);
   std::size_t waiting_ PENSTOCK_GUARDED_BY(mutex_) = 0;  // outputs in turns_
+  std::function<void(const std::string&)> above_ PENSTOCK_GUARDED_BY(mutex_);
   bool stopped_ PENSTOCK_GUARDED_BY(mutex_) = false;
   bool finished_ PENSTOCK_GUARDED_BY(mutex_) = false;
   int broken_ PENSTOCK_GUARDED_BY(mutex_) = 0;  // errno

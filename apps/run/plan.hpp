@@ -74,6 +74,15 @@ enum class output_mode : std::uint8_t {
   line_buffered,  // line by line, as they come
 };
 
+// When a run ends before its items do.
+struct halt_rule {
+  enum class of : std::uint8_t { never, fail, success, done };
+  of what = of::never;
+  bool now = false;       // what runs is ended, too; else it is finished
+  std::size_t count = 0;  // so many,
+  double share = 0;       // or such a share: of those that have ended (fail), of all (success, done)
+};
+
 struct run_plan {
   std::vector<stage_plan> stages;
   item_plan items;
@@ -82,6 +91,20 @@ struct run_plan {
   bool keep_order = false;
   std::size_t max_in_flight = 0;  // 0: what the stages' workers and capacities add up to
   bool dry_run = false;
+
+  halt_rule halt{};
+  std::string journal;  // empty: none
+  bool resume = false;
+  bool retry_failed = false;
+  std::string job_log;
+  std::string results;
+
+  double most_load = 0;                 // start no job above it; 0: whatever it is
+  std::uint64_t least_free_memory = 0;  // bytes; start no job below it
+  int nice = 0;
+
+  bool bar = false;
+  std::string json;  // file for the report
 };
 
 }  // namespace penstock::runner

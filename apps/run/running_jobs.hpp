@@ -42,6 +42,12 @@ class running_jobs {
     return start();
   }
 
+  // A process that was started so: not a stray.
+  void know(pid_t pid) {
+    mutex_lock lock(mutex_);
+    if (pid > 0) ours_.insert(pid);
+  }
+
   // KILL to every job and its group, at once. Those that are started later are theirs to end who start them.
   void kill_all() noexcept;
   // Strays: those that have ended are collected; cheap, so it can be done after each job.

@@ -50,6 +50,31 @@ worker_count workers_from(const std::string& text) {
   return checked(count_from(text, 1, expected));
 }
 
+// now|soon,fail|success|done=N|N%
+halt_rule halt_from(const std::string& text) {
+  const auto wrong = usage_error("\"" + text + "\" is not a rule such as now,fail=1 or soon,done=50%");
+  const auto comma = text.find(','), equals = text.find('=');
+  if (comma == text.npos || equals == text.npos || equals < comma) throw wrong;
+  const std::string when = text.substr(0, comma), what = text.substr(comma + 1, equals - comma - 1);
+  halt_rule rule;
+  rule.now = when == "now";
+  rule.what = what == "fail"      ? halt_rule::of::fail
+              : what == "success" ? halt_rule::of::success
+              : what == "done"    ? halt_rule::of::done
+                                  : halt_rule::of::never;
+  std::string_view unit;
+  const auto number = number_before(text.substr(equals + 1), unit);
+  const bool share = text.ends_with('%');
+  if ((when != "now" && when != "soon") || rule.what == halt_rule::of::never || !number || *number <= 0 ||
+      (share && *number > 100))
+    throw wrong;
+  if (share)
+    rule.share = *number / 100;
+  else
+    rule.count = count_from(text.substr(equals + 1), 1, "a number of items");
+  return rule;
+}
+
 process::termination termination_from(const std::string& text) {
   try {
     return process::termination(text);
@@ -95,6 +120,59 @@ const std::array words{
          [](run_plan& r, stage_plan&, const std::string&) { r.mode = output_mode::line_buffered; }},
     word{"tag", 0, "", scope::run, "output", "Each line begins with the item and a tab",
          [](run_plan& r, stage_plan&, const std::string&) { r.tag = true; }},
+    word{"results", 0, "DIR", scope::run, "output",
+         "Keep what every job printed in files: DIR/STAGE/NUMBER/stdout, stderr, item and status",
+         [](run_plan& r, stage_plan&, const std::string& v) { r.results = v; }},
+    word{"bar", 0, "", scope::run, "output",
+         "Progress on stderr: what each stage does, which one sets the pace, how long it will take",
+         [](run_plan& r, stage_plan&, const std::string&) { r.bar = true; }},
+    word{"json", 0, "FILE", scope::run, "output", "At the end, write what each stage did into FILE, as JSON",
+         [](run_plan& r, stage_plan&, const std::string& v) { r.json = v; }},
+    // --- end ---
+    word{"halt", 0, "WHEN,WHAT", scope::run, "end",
+         "End early: now (what runs is ended) or soon (it is finished), and after what: fail=N, success=N, done=N, or "
+         "N% "
+         "of them. fail=N% counts when 20 items have ended",
+         [](run_plan& r, stage_plan&, const std::string& v) { r.halt = halt_from(v); }},
+    word{"journal", 0, "FILE", scope::run, "end",
+         "Note in FILE what is done, so that --resume can go on after an interrupt, a kill -9, a power cut",
+         [](run_plan& r, stage_plan&, const std::string& v) { r.journal = v; }},
+    word{"resume", 0, "", scope::run, "end",
+         "Go on with the journal: what is done is not done again, what failed is not tried again. The input may have "
+         "become longer, or be in another order",
+         [](run_plan& r, stage_plan&, const std::string&) { r.resume = true; }},
+    word{"retry-failed", 0, "", scope::run, "end", "The same, and what failed is tried again",
+         [](run_plan& r, stage_plan&, const std::string&) { r.resume = r.retry_failed = true; }},
+    word{"joblog", 0, "FILE", scope::run, "end", "A line for each job: GNU parallel's columns, then stage and attempt",
+         [](run_plan& r, stage_plan&, const std::string& v) { r.job_log = v; }},
+    // --- machine ---
+    word{"load", 0, "N", scope::run, "machine",
+         "Start no job while the machine's load is above N, or N% of the processors",
+         [](run_plan& r, stage_plan&, const std::string& v) {
+           std::string_view unit;
+           const auto n = number_before(v, unit);
+           if (!n || *n <= 0 || (!unit.empty() && unit != "%"))
+             throw usage_error("\"" + v + "\" is not a load, such as 2.5 or 100%");
+           r.most_load = unit.empty() ? *n : *n / 100 * static_cast<double>(processors());
+         }},
+    word{"memfree", 0, "SIZE", scope::run, "machine",
+         "Start no job while less memory than this is free, such as 500M or 2G",
+         [](run_plan& r, stage_plan&, const std::string& v) {
+           std::string_view unit;
+           const auto n = number_before(v, unit);
+           const double factor = unit.empty()                 ? 1
+                                 : unit == "k" || unit == "K" ? 1e3
+                                 : unit == "M"                ? 1e6
+                                 : unit == "G"                ? 1e9
+                                                              : 0;
+           if (!n || factor == 0) throw usage_error("\"" + v + "\" is not a size, such as 500M or 2G");
+           r.least_free_memory = static_cast<std::uint64_t>(*n * factor);
+         }},
+    word{"nice", 0, "N", scope::run, "machine", "Run everything with the niceness N, 1 to 19",
+         [](run_plan& r, stage_plan&, const std::string& v) {
+           r.nice = static_cast<int>(count_from(v, 1, "a niceness from 1 to 19"));
+           if (r.nice > 19) throw usage_error("\"" + v + "\" is not a niceness from 1 to 19");
+         }},
     // --- stage ---
     word{"jobs", 'j', "N", scope::stage, "stage",
          "Workers: how many of this command run at the same time. N, N% of the processors, 2..16: as many as it takes "
@@ -128,6 +206,10 @@ const std::array words{
          [](run_plan&, stage_plan& s, const std::string&) { s.next = passing::lines; }},
     word{"show", 0, "", scope::stage, "stage", "Print on stderr what a stage before the last prints",
          [](run_plan&, stage_plan& s, const std::string&) { s.show = true; }},
+    word{"worker", 0, "", scope::stage, "stage",
+         "The command is started once for each worker and lives on: it is written an item's line and answers with one "
+         "line",
+         [](run_plan&, stage_plan& s, const std::string&) { s.worker = true; }},
     word{"argv", 0, "", scope::stage, "stage", "The words of the command go to the program as they are: never a shell",
          [](run_plan&, stage_plan& s, const std::string&) { s.wording = wording::argv; }},
     word{"shell", 0, "", scope::stage, "stage", "The words of the command are one script for /bin/sh",

@@ -303,7 +303,7 @@ def a_timeout_ends_the_job_and_what_it_started():
 
 
 def usage_is_2_with_a_hint():
-    for words, hint in [([], "a command is missing"), (["--jbos", "2", "x"], "did you mean --jobs"), (["-j"], "needs a value"), (["-j", "0", "x"], "number of workers"),
+    for words, hint in [([], "a command is missing"), (["--job", "2", "x"], "did you mean --jobs"), (["-j"], "needs a value"), (["-j", "0", "x"], "number of workers"),
                         (["echo", "::"], "missing after"), (["echo", "::", "--null", "cat"], "before the first command"), (["no-such-program-at-all"], "no program"),
                         (["--timeout", "soon", "x"], "not a time"), (["--term-seq", "NOPE", "x"], "signals and times"), (["-a", "/not/there", "echo"], "No such file"),
                         (["echo", "|", "cat"], "put the whole command in quotes"), (["--pass", "echo"], "last stage"), (["--header", "echo"], "--csv"),
