@@ -164,11 +164,15 @@ int execute(const run_plan& plan) {
 
 int run_command(std::span<const std::string> words) {
   try {
-    if (asks_for_help(words)) {
-      std::cout << help_text();
-      return 0;
-    }
+    // For the build, which installs them.
+    if (words.size() == 1 && words.front() == "--print-manual") return (std::cout << manual_page()) ? 0 : exit_failed;
+    if (words.size() == 1 && words.front() == "--print-bash-completion")
+      return (std::cout << bash_completion()) ? 0 : exit_failed;
+    if (words.size() == 1 && words.front() == "--print-zsh-completion")
+      return (std::cout << zsh_completion()) ? 0 : exit_failed;
     return execute(plan_from(words));
+  } catch (const help_wanted&) {
+    return (std::cout << help_text()) ? 0 : exit_failed;
   } catch (const std::invalid_argument& e) {
     std::cerr << "penstock run: " << printable(e.what()) << '\n';
     return exit_usage;

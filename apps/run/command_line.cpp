@@ -4,13 +4,14 @@
 #include <utility>
 
 #include "apps/run/command_template.hpp"
+#include "apps/run/pipeline_file.hpp"
 
 namespace penstock::runner {
 namespace {
 
 class reader {
  public:
-  explicit reader(std::span<const std::string> words) : words_(words) {}
+  reader(std::span<const std::string> words, run_plan base) : words_(words), plan_(std::move(base)) {}
 
   run_plan read() {
     stage_plan defaults;
@@ -58,6 +59,7 @@ class reader {
     while (!at_end() && now().size() > 1 && now().front() == '-') {
       const std::string& text = next();
       if (text == "--") return;
+      if (text == "--help" || text == "-h") throw help_wanted{};
       if (text.starts_with("--")) {
         const auto equals = text.find('=');
         const std::string name = text.substr(2, equals == text.npos ? text.npos : equals - 2);
@@ -92,6 +94,7 @@ class reader {
   void apply(const word& w, stage_plan& stage, const std::string& value) {
     if (w.where == scope::run && !plan_.stages.empty())
       throw usage_error("--" + std::string(w.name) + " belongs to the whole run: write it before the first command");
+    if (w.where == scope::stage || w.where == scope::defaults) plan_.says_stage_options = true;
     say(w, plan_, stage, value);
   }
 
@@ -124,7 +127,22 @@ std::string name_after(const stage_plan& stage) {
 }  // namespace
 
 run_plan plan_from(std::span<const std::string> words) {
-  run_plan plan = reader(words).read();
+  run_plan plan = reader(words, {}).read();
+  const stage_plan& first = plan.stages.front();
+  if (const std::string file = first.words.front(); plan.stages.size() == 1 && first.words.size() == 1 &&
+                                                    file.ends_with(".toml") && first.wording == wording::automatic) {
+    // Read once more, now on top of what the file says.
+    run_plan from_file = plan_from_file(file);
+    auto stages = std::exchange(from_file.stages, {});
+    if (plan.items.from_arguments || !plan.items.files.empty()) {
+      from_file.items.from_arguments = false;
+      from_file.items.arguments.clear();
+      from_file.items.files.clear();
+    }
+    plan = reader(words, std::move(from_file)).read();
+    if (plan.says_stage_options) throw usage_error("options of a stage stand in " + file + ", below its [[stage]]");
+    plan.stages = std::move(stages);
+  }
   complete(plan);
   return plan;
 }

@@ -13,7 +13,10 @@
 
 namespace penstock::runner {
 
-// `words`: what stands after `penstock run`. Throws usage_error.
+// --help among the options.
+struct help_wanted {};
+
+// `words`: what stands after `penstock run`. Throws usage_error, help_wanted.
 [[nodiscard]] run_plan plan_from(std::span<const std::string> words);
 
 // What can be checked, and is decided, only when everything has been said: names, defaults, contradictions.

@@ -17,7 +17,8 @@ constexpr std::string_view introduction =
   ls *.wav | penstock run -j4 'flac -s {}' :: -j2 'rsync {.}.flac nas:/music/'
   penstock run -j8 gzip -9 {} ::: *.log
   find . -name '*.mp4' -print0 | penstock run -0 --retries 2 --timeout 1h 'ffmpeg -i {} {.}.webm'
-  penstock run --pass 'curl -sSf {} >{#}.jpg; echo {#}.jpg' :: 'convert {} -resize 50% {.}.png' <urls
+  penstock run film.toml            the same words in a file: [[stage]] tables, each with a command
+  penstock run --pass 'curl -sSf {} >{#}.jpg && echo {#}.jpg' :: 'convert {} -resize 50% {.}.png' <urls
 
 Each line of stdin is an item. It goes through all stages; each has workers and a bounded queue of its own, so no stage
 runs further ahead of the next than was said. A failed job ends its item's way, and is told; the others go on.
@@ -39,7 +40,8 @@ the program: write -- before it, as in 'rm -- {}'.) Jobs have an empty stdin.
 
 constexpr std::string_view ending =
     R"(
-Options of the kind "all" stand before one stage's command, or before the first one's and mean all.
+Options of a stage, and those under failure, stand before its command. Where they stand before the first one, --cwd,
+--env and those under failure are meant for all stages.
 What the last stage prints is the output. stderr of every stage goes to stderr.
 Ctrl-C, or SIGTERM: no more items are begun, those in work are finished. Twice: they are killed, with all they started.
 
@@ -70,11 +72,6 @@ std::string wrapped(std::string_view text, std::size_t indent, std::size_t width
 
 }  // namespace
 
-bool asks_for_help(std::span<const std::string> words) {
-  if (words.empty()) return false;
-  return words.front() == "--help" || words.front() == "-h";
-}
-
 std::string help_text() {
   std::string text(introduction);
   std::string_view heading;
@@ -87,10 +84,135 @@ std::string help_text() {
     left += "--" + std::string(w.name) + (w.argument.empty() ? "" : " " + std::string(w.argument));
     constexpr std::size_t indent = 30;
     left.resize(std::max(left.size() + 1, indent), ' ');
-    if (left.size() > indent) left += '\n' + std::string(indent, ' ');
+    if (left.size() > indent) left.pop_back();
+    if (left.size() >= indent && left.back() != ' ') left += '\n' + std::string(indent, ' ');
     text += left + wrapped(w.meaning, indent, 110) + '\n';
   }
   return text + std::string(ending);
+}
+
+namespace {
+
+// Text as troff shows it: nothing in it is a request.
+std::string as_troff(std::string_view text) {
+  std::string out;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    const bool begins_line = i == 0 || text[i - 1] == '\n';
+    if (begins_line && (c == '.' || c == '\'')) out += "\\&";
+    if (c == '\\')
+      out += "\\e";
+    else if (c == '-')
+      out += "\\-";
+    else
+      out += c;
+  }
+  return out;
+}
+
+// In single quotes of a shell, and without what _arguments would read.
+std::string for_zsh(std::string_view text) {
+  std::string out;
+  for (const char c : text) {
+    if (c == '\'')
+      out += "'\\''";
+    else if (c == '[' || c == ']' || c == ':')
+      out += std::string("\\") + c;
+    else
+      out += c;
+  }
+  return out;
+}
+
+}  // namespace
+
+std::string manual_page() {
+  std::string text =
+      ".TH PENSTOCK\\-RUN 1 \"\" \"penstock\" \"User Commands\"\n.SH NAME\npenstock\\-run \\- a multi\\-stage "
+      "parallel\n"
+      ".SH DESCRIPTION\n.nf\n" +
+      as_troff(introduction) + ".fi\n.SH OPTIONS\n";
+  std::string_view heading;
+  for (const word& w : vocabulary()) {
+    if (w.heading != heading) {
+      heading = w.heading;
+      text += ".SS " + std::string(heading) + '\n';
+    }
+    text += ".TP\n";
+    if (w.letter) text += std::string("\\fB\\-") + w.letter + "\\fR, ";
+    text += "\\fB" + as_troff("--" + std::string(w.name)) + "\\fR";
+    if (!w.argument.empty()) text += " \\fI" + as_troff(w.argument) + "\\fR";
+    text += '\n' + as_troff(w.meaning) + '\n';
+  }
+  return text + ".SH ENDS\n.nf\n" + as_troff(ending) + ".fi\n";
+}
+
+std::string bash_completion() {
+  std::string options, with_files;
+  for (const word& w : vocabulary()) {
+    options += " --" + std::string(w.name);
+    if (w.letter) options += std::string(" -") + w.letter;
+    if (w.argument == "FILE" || w.argument == "DIR") {
+      with_files += (with_files.empty() ? "--" : "|--") + std::string(w.name);
+      if (w.letter) with_files += std::string("|-") + w.letter;
+    }
+  }
+  return R"(# bash completion for penstock
+_penstock() {
+  local now=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]}
+  COMPREPLY=()
+  if [ "$COMP_CWORD" -eq 1 ]; then
+    COMPREPLY=($(compgen -W "run photos gallery --help --version" -- "$now"))
+    return
+  fi
+  if [ "${COMP_WORDS[1]}" != run ]; then
+    compopt -o default
+    return
+  fi
+  case $before in
+    --on-fail) COMPREPLY=($(compgen -W "stop drop retry" -- "$now")); return ;;
+    )" + with_files +
+         R"() compopt -o default; return ;;
+  esac
+  case $now in
+    -*) COMPREPLY=($(compgen -W "--help)" +
+         options + R"(" -- "$now")); return ;;
+  esac
+  if [ "$before" = run ] || [ "$before" = :: ]; then
+    COMPREPLY=($(compgen -c -- "$now"))
+  else
+    compopt -o default
+  fi
+}
+complete -F _penstock penstock
+)";
+}
+
+std::string zsh_completion() {
+  std::string text = R"(#compdef penstock
+if (( CURRENT == 2 )); then
+  _values command 'run[commands for each item, stage after stage]' 'photos[publish photos]' 'gallery[show photos]'
+  return
+fi
+if [[ ${words[2]} != run ]]; then
+  _files
+  return
+fi
+_arguments -S \
+)";
+  for (const word& w : vocabulary()) {
+    const std::string meaning = '[' + for_zsh(w.meaning) + ']';
+    std::string argument;
+    if (!w.argument.empty()) {
+      argument = ":" + for_zsh(w.argument) + ":";
+      if (w.name == "on-fail") argument += "(stop drop retry)";
+      if (w.argument == "FILE") argument += "_files";
+      if (w.argument == "DIR") argument += "_files -/";
+    }
+    if (w.letter) text += std::string("  '*-") + w.letter + meaning + argument + "' \\\n";
+    text += "  '*--" + std::string(w.name) + meaning + argument + "' \\\n";
+  }
+  return text + "  '*::command:_normal'\n";
 }
 
 }  // namespace penstock::runner

@@ -1,13 +1,16 @@
-// help: what `penstock run --help` prints.
+// help: what `penstock run --help` prints, and, from the same text and the same vocabulary, the manual page and what the
+// shells complete; the build asks the tool for these and installs them.
 #pragma once
 
-#include <span>
 #include <string>
 
 namespace penstock::runner {
 
-// --help or -h among the options, before the first command.
-[[nodiscard]] bool asks_for_help(std::span<const std::string> words);
 [[nodiscard]] std::string help_text();
+
+// For man(1).
+[[nodiscard]] std::string manual_page();
+[[nodiscard]] std::string bash_completion();
+[[nodiscard]] std::string zsh_completion();
 
 }  // namespace penstock::runner

@@ -84,6 +84,7 @@ struct halt_rule {
 };
 
 struct run_plan {
+  bool says_stage_options = false;  // where it came from a command line
   std::vector<stage_plan> stages;
   item_plan items;
   output_mode mode = output_mode::grouped;

@@ -311,8 +311,129 @@ def usage_is_2_with_a_hint():
                         (["--on-fail", "perhaps", "x"], "stop, drop or retry"), (["echo", "::::", "f"], "GNU parallel")]:
         done = run(*words)
         assert done.returncode == 2 and hint in done.err and not done.out, (words, done)
-    help_text = run("--help")
+    help_text = run("-j2", "--help")
     assert help_text.returncode == 0 and "--keep-order" in help_text.out and max(map(len, help_text.out.splitlines())) <= 120
+
+
+# --- the rest ---
+
+def a_pipeline_can_be_a_file():
+    (scratch / "p.toml").write_text("""
+keep-order = true
+retries = 1
+items = ["b", 7]
+[[stage]]
+name = "one"
+command = ["printf", "%s %s\\n", "{}", "$X"]
+jobs = 2
+env = {X = "red"}
+[[stage]]
+command = "echo {out} $PENSTOCK_STAGE"
+jobs = "1..2"
+""")
+    assert run("p.toml").out == "b $X echo\n7 $X echo\n"
+    assert run("p.toml", ":::", "z").out == "z $X echo\n"
+    assert run("--tag", "-a", "-", "p.toml", items="q\n").out == "q\tq $X echo\n"
+    for text, hint in [("x = 1\n[[stage]]\ncommand='true'", "line 1: there is no \"x\""), ("[[stage]]\ncommand='true'\njobs='many'", "line 3: --jobs"),
+                       ("[[stage]]\njobs=1", "line 1: a stage needs a command"), ("jobs=1\n[[stage]]\ncommand='true'", "belongs to one stage"),
+                       ("[[stage]]\ncommand='true'\nnull=true", "belongs to the whole run"), ("null='x'\n[[stage]]\ncommand='true'", "true or false"), ("", "no [[stage]]"),
+                       ("[[stage]", "line 1")]:
+        (scratch / "bad.toml").write_text(text)
+        done = run("bad.toml")
+        assert done.returncode == 2 and hint in done.err, (text, done)
+    assert "stand in p.toml" in run("-j2", "p.toml").err
+
+
+def workers_live_long_and_are_replaced():
+    (scratch / "worker.py").write_text("""
+import os, sys
+print(os.getpid(), file=open("worker-pids", "a"))
+for line in sys.stdin:
+    if line == "die\\n": os._exit(3)
+    if line == "hang\\n": sys.stdin.read()
+    print("got", line, end="", flush=True)
+""")
+    done = run("-k", "-j2", "--worker", "python3 worker.py", "::", "echo {out}", items="".join(f"{i}\n" for i in range(100)))
+    assert done.returncode == 0 and done.out == "".join(f"got {i}\n" for i in range(100)), done
+    assert len(lines(scratch / "worker-pids")) <= 2
+    done = run("-k", "-j1", "--timeout", "500ms", "--worker", "python3", "worker.py", items="a\ndie\nb\nhang\nc\n")
+    assert done.returncode == 1 and done.out == "got a\ngot b\ngot c\n", done
+    assert "die: " in done.err and "hang: " in done.err, done.err
+    assert run("--worker", "cat {}").returncode == 2
+
+
+def a_halt_rule_ends_the_run():
+    done = run("-j1", "--halt", "soon,success=3", "echo", items=seq(1000))
+    assert done.returncode == 0 and len(done.out.split()) == 3, done
+    done = run("-j1", "--halt", "soon,fail=2", "false", items=seq(1000))
+    assert done.returncode == 1 and done.err.count("exited with 1") == 2, done
+    done = run("-j1", "--halt", "soon,fail=50%", "echo {}; test $(({#} % 2)) = 0", items=seq(1000))
+    assert done.returncode == 1 and len(done.out.split()) == 20, done.out
+    done = run("-j1", "--halt", "soon,done=10%", "echo {}", ":::", *range(50))
+    assert done.returncode == 0 and len(done.out.split()) == 5, done
+    done = run("-j2", "--halt", "now,fail=1", "if [ {} = 2 ]; then until [ -e halting ]; do sleep .01; done; exit 1; fi; touch halting; sleep 1000", items=seq(2))
+    assert done.returncode == 1 and "2: exited with 1" in done.err and "1: exited" not in done.err, done
+
+
+def the_job_log_has_gnu_parallels_columns():
+    run("-j1", "--retries", "1", "--backoff", "1ms", "--joblog", "jobs.log", "printf abc; test {} != 'x\ty'", "::", "kill -9 $$ # {}", items="a\nx\ty\n")
+    rows = [line.split("\t") for line in lines(scratch / "jobs.log")]
+    assert rows[0] == "Seq Host Starttime JobRuntime Send Receive Exitval Signal Command Stage Attempt".split(), rows[0]
+    first = [r for r in rows[1:] if r[9] == "printf"]
+    assert [(r[0], r[6], r[10]) for r in first] == [("1", "0", "1"), ("2", "1", "1"), ("2", "1", "2")], rows
+    assert first[1][8] == "printf abc; test 'x\\ty' != 'x\\ty'", first
+    kills = [r for r in rows[1:] if r[9] == "kill"]
+    assert [(r[6], r[7]) for r in kills] == [("0", "9"), ("0", "9")], kills
+    assert all(abs(float(r[2]) - time.time()) < 3600 and float(r[3]) < 600 for r in rows[1:])
+
+
+def results_are_kept():
+    done = run("-j1", "--results", "kept", "echo out-{}; echo err-{} >&2; exit 3", ":::", "a b")
+    there = scratch / "kept/echo/1"
+    assert done.out == "out-a b\n" and {f.name: f.read_text() for f in there.iterdir()} == {
+        "stdout": "out-a b\n", "stderr": "err-a b\n", "item": "a b", "status": "exited with 3\n"}, done
+
+
+def the_report_is_json():
+    import json
+    assert run("--json", "report.json", "true", "::", "true", items=seq(5)).returncode == 0
+    report = json.loads((scratch / "report.json").read_text())
+    assert report["entered"] == report["delivered"] == 5 and [s["name"] for s in report["stages"]] == ["source", "true", "true-2"], report
+
+
+def the_bar_leaves_stdout_clean_and_tells_how_long():
+    import pty
+    terminal, end = pty.openpty()
+    child = subprocess.Popen([tool, "run", "--bar", "-j1", "echo {}; until [ -e bar-on ]; do sleep .01; done", ":::", "a", "b"], stdout=subprocess.PIPE, stderr=end)
+    os.close(end)
+    seen = b""
+    while b"of 2" not in seen and b"/2" not in seen:
+        seen += os.read(terminal, 4096)
+    (scratch / "bar-on").touch()
+    assert child.communicate(timeout=60)[0] == b"a\nb\n" and child.returncode == 0
+    os.close(terminal)
+
+
+def nice_and_memory_and_load_are_obeyed():
+    assert run("--nice", "7", "-j1", "cut -d' ' -f19 /proc/self/stat # {}", ":::", "x").out == f"{min(19, os.nice(0) + 7)}\n"
+    assert run("--memfree", "1k", "--load", "100000", "echo", ":::", "x").out == "x\n"
+    child = start("--memfree", "1000000G", "echo", ":::", "x")
+    until(lambda: len(list(pathlib.Path(f"/proc/{child.pid}/task").iterdir())) > 2, child)
+    child.send_signal(signal.SIGINT)
+    child.stderr.readline()
+    child.send_signal(signal.SIGINT)
+    assert child.communicate(timeout=60)[0] == "" and child.returncode == 130
+
+
+def the_manual_and_completion_know_every_option():
+    options = {w for line in run("--help").out.splitlines() if line.startswith(("  -", "      --")) for w in [line.split("--", 1)[1].split()[0]]}
+    assert len(options) > 30, options
+    manual, bash, zsh = (run(f"--print-{what}").out for what in ("manual", "bash-completion", "zsh-completion"))
+    for option in options:
+        assert "\\-\\-" + option.replace("-", "\\-") in manual and f"--{option} " in bash.replace('"', " ") and f"--{option}[" in zsh, option
+    asked = "source /dev/stdin; COMP_WORDS=(penstock run --max); COMP_CWORD=2; compopt() { :; }; _penstock; echo ${COMPREPLY[@]}"
+    done = subprocess.run(["bash", "-c", asked], input=bash, capture_output=True, text=True)
+    assert done.stdout == "--max-in-flight\n", done
 
 
 # --- signals ---
