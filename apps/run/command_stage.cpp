@@ -53,7 +53,7 @@ command_stage::command_stage(const stage_plan& plan, std::size_t number, command
 stage_options command_stage::options() const {
   stage_options o{.workers = plan_.workers, .capacity = plan_.capacity};
   o.ordered = room_.plan.keep_order && !is_last_;  // the last one's order is the output's
-  o.on_error = plan_.on_fail == on_fail::stop ? on_error::stop : on_error::skip;
+  o.on_error = on_error::skip;  // --on-fail stop is fail()'s: others than the pipeline have to be told, too
   o.retry = {.attempts = plan_.retries + 1, .backoff = plan_.backoff, .retry_if = [](const std::exception_ptr& cause) {
                try {
                  std::rethrow_exception(cause);
@@ -93,8 +93,7 @@ stage_results command_stage::work(job& j) {
       }
       case journal::state::failed:
         ++room_.failed_before;
-        j.turn.reset();
-        j.from.reset();
+        let_go(j);
         throw job_failed("failed in an earlier run", false);
     }
   }
@@ -173,6 +172,13 @@ void command_stage::keep(const job& j, const place_values& values, const attempt
                         result.failure.empty() ? process::to_string(result.status) : result.failure, result.text);
 }
 
+// Of a job that is over. The pipeline destroys it when its worker is done with all it took at once, and until then that one
+// may have to wait for others: the job's turn and its place in flight must not wait with it.
+void command_stage::let_go(job& j) noexcept {
+  j.turn.reset();
+  j.from.reset();
+}
+
 void command_stage::fail(job& j, attempt_result&& result) {
   const bool again = result.started && j.attempt <= plan_.retries && !room_.ends.stopped().stop_requested();
   const bool is_its_own_fault = !room_.ends.ended().stop_requested() && result.failure != not_begun;
@@ -193,10 +199,11 @@ void command_stage::fail(job& j, attempt_result&& result) {
     room_.shown.say("penstock: " + plan_.name + ": " + printable(j.item) + ": " + printable(result.failure) +
                     (again ? ", trying again" : ""));
   if (!again) {
-    // This one is over, and its worker may yet have to wait for others: its place and its turn must not.
-    j.turn.reset();
-    j.from.reset();
-    if (is_its_own_fault) room_.halts.one_failed();
+    let_go(j);
+    if (is_its_own_fault) {
+      room_.halts.one_failed();
+      if (plan_.on_fail == on_fail::stop) room_.ends.stop();
+    }
   }
   throw job_failed(result.failure, again);
 }
@@ -209,6 +216,7 @@ stage_results command_stage::hand_on(job& j, attempt_result&& result) {
     // Noted when it is written, so that a kill in between loses nothing of the output.
     room_.shown.print(j.turn.get(), j.item, std::move(result.text), STDOUT_FILENO, std::move(note));
     room_.halts.one_succeeded();
+    let_go(j);
     return {};
   }
   room_.shown.print_unordered(j.item, result.text, plan_.show ? STDERR_FILENO : -1);
@@ -242,6 +250,7 @@ stage_results command_stage::hand_on(job& j, attempt_result&& result) {
 stage_results command_stage::pass_on(job& j, attempt_result&& result) {
   if (is_last_) {
     room_.halts.one_succeeded();
+    let_go(j);
     return {};
   }
   // Moved, not copied: the worker may have to wait for room before it lets go of what it was given.

@@ -73,6 +73,7 @@ class command_stage {
   [[nodiscard]] journal::key key_of(const job& j) const;
   [[noreturn]] void fail(job& j, attempt_result&& result);
   [[nodiscard]] process::command command_for(const place_values& values) const;
+  static void let_go(job& j) noexcept;
   stage_results pass_on(job& j, attempt_result&& result);
   stage_results hand_on(job& j, attempt_result&& result);
 

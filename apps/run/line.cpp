@@ -1,6 +1,6 @@
 #include "apps/run/line.hpp"
 
-#include <algorithm>
+#include <exception>
 #include <utility>
 
 #include <penstock/pipeline/pipeline.hpp>
@@ -82,27 +82,48 @@ line::line(run_room& room, item_source& items, const std::vector<std::string>& c
     else
       add(stage, one_function{&stage});
   }
-  const auto pull = [this](const std::stop_token& stop) -> std::optional<job> {
-    auto from = std::make_shared<origin>();
-    // First the room, then the item: what is not read is not lost to whoever reads the rest.
-    if (room_for_items_) {
-      from->room = room_for_items_->acquire(1, stop);
-      if (!from->room) return std::nullopt;
-    }
-    auto item = items_.next(stop);
-    if (!item) return std::nullopt;
-    from->item = std::move(item->text);
-    from->columns = std::move(item->columns);
-    job j;
-    j.item = from->item;
-    j.number = std::to_string(++numbers_);
-    j.from = std::move(from);
-    if (room_.plan.keep_order) j.turn = room_.shown.next_turn();
-    return j;
-  };
-  using source = pull_source<std::decay_t<decltype(pull)>>;
-  control_->add_in_front(source{pull}.make_node(*next, *control_));
+  // Pushed by a thread of our own: who is pulled from may be asked for several at once, and one that waits for input, or for
+  // room, would keep those before it waiting.
+  auto source = open_source<job>{}.make_node(*next, *control_);
+  auto* const entrance = static_cast<open_source_node<job>*>(source.get());
+  control_->add_in_front(std::move(source));
   control_->start();
+  try {
+    feeder_ = std::jthread([this, entrance](const std::stop_token&) { feed(*entrance); });
+  } catch (...) {
+    control_->request_stop();
+    throw;
+  }
+}
+
+void line::feed(open_source_node<job>& entrance) noexcept {
+  const std::stop_token drained = control_->drain_token();  // of a stop, too, whoever asks for it
+  try {
+    for (;;) {
+      auto from = std::make_shared<origin>();
+      // First the room, then the item: what is not read is not lost to whoever reads the rest.
+      if (room_for_items_) {
+        from->room = room_for_items_->acquire(1, drained);
+        if (!from->room) break;
+      }
+      auto item = items_.next(drained);
+      if (!item) break;
+      from->item = std::move(item->text);
+      from->columns = std::move(item->columns);
+      job j;
+      j.item = from->item;
+      j.number = std::to_string(++numbers_);
+      j.from = std::move(from);
+      if (room_.plan.keep_order) j.turn = room_.shown.next_turn();
+      const wait_limit limit(drained);
+      if (entrance.push(j, &limit) != conqueue_status::success) break;
+    }
+    if (!drained.stop_requested()) control_->source_ended();
+  } catch (...) {
+    control_->record_failure({"source", numbers_ + 1, {}, 1}, std::current_exception(), true);
+    room_.ends.stop();
+  }
+  control_->close_entrance();
 }
 
 line::~line() = default;

@@ -10,11 +10,13 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include <penstock/base/budget.hpp>
 #include <penstock/pipeline/report.hpp>
 #include <penstock/pipeline/run_control.hpp>
+#include <penstock/pipeline/source.hpp>
 
 #include "apps/run/command_stage.hpp"
 #include "apps/run/item_source.hpp"
@@ -36,13 +38,16 @@ class line {
   [[nodiscard]] const std::string& error() const noexcept { return error_; }
 
  private:
+  void feed(open_source_node<job>& entrance) noexcept;
+
   run_room& room_;
   item_source& items_;
   std::optional<budget> room_for_items_;
   std::string error_;
   std::uint64_t numbers_ = 0;  // of items; the source's
   std::vector<std::unique_ptr<command_stage>> stages_;
-  std::unique_ptr<run_control> control_;  // last: its threads use what is above
+  std::unique_ptr<run_control> control_;  // its threads use what is above
+  std::jthread feeder_;                   // ... and it what it feeds
 };
 
 // The templates of the plan's stages. Throws template_error, with the stage's name.

@@ -203,6 +203,17 @@ def output_comes_the_moment_a_job_ends():
     assert child.wait() == 0
 
 
+def items_do_not_wait_for_the_next_ones():
+    child = start("-j2", "--worker", "cat", stdin=subprocess.PIPE)
+    for burst in (500, 1, 2000):  # fast ones, and then a pause
+        child.stdin.write(seq(burst))
+        child.stdin.flush()
+        for _ in range(burst):
+            assert child.stdout.readline()
+    child.stdin.close()
+    assert child.wait() == 0
+
+
 def line_buffered_output_comes_while_the_job_runs():
     child = start("-j1", "--line-buffer", "--tag", "echo first; until [ -e on ]; do sleep .01; done; printf second", ":::", "x")
     assert child.stdout.readline() == "x\tfirst\n"
@@ -286,6 +297,14 @@ def a_failed_item_is_1_and_told_and_the_others_go_on():
 def on_fail_stop_ends_the_run():
     done = run("-j1", "--on-fail", "stop", "echo {}; test {} != 3", items=seq(1000))
     assert done.returncode == 1 and done.out == "1\n2\n3\n", done
+    # Though others wait for their turn, and nothing more comes.
+    child = start("-k", "-j3", "--on-fail", "stop", "[ {} != 1 ] || until [ -e stopping ]; do sleep .01; done; echo {} | tee -a stopped; test {} != 1", stdin=subprocess.PIPE)
+    child.stdin.write(seq(9))
+    child.stdin.flush()
+    until(lambda: len(lines(scratch / "stopped")) >= 2, child)
+    (scratch / "stopping").touch()
+    out = child.stdout.read()
+    assert child.wait() == 1 and out.startswith("1\n2\n"), out
 
 
 def retries_are_counted_and_the_output_is_the_last_attempts():
@@ -356,6 +375,10 @@ for line in sys.stdin:
     done = run("-k", "-j2", "--worker", "python3 worker.py", "::", "echo {out}", items="".join(f"{i}\n" for i in range(100)))
     assert done.returncode == 0 and done.out == "".join(f"got {i}\n" for i in range(100)), done
     assert len(lines(scratch / "worker-pids")) <= 2
+    # Fast enough for the pipeline to work in batches: order and bounds hold all the same.
+    for words in [["-k"], ["-k", "--capacity", "64"], ["--max-in-flight", "3"]]:
+        done = run(*words, "-j3", "--worker", "cat", items=seq(20000))
+        assert sorted(done.out.split(), key=int) == seq(20000).split() and (words[0] != "-k" or done.out == seq(20000)), words
     done = run("-k", "-j1", "--timeout", "500ms", "--worker", "python3", "worker.py", items="a\ndie\nb\nhang\nc\n")
     assert done.returncode == 1 and done.out == "got a\ngot b\ngot c\n", done
     assert "die: " in done.err and "hang: " in done.err, done.err
