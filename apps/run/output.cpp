@@ -26,7 +26,9 @@ void output::release(entries::iterator at) noexcept {
   mutex_lock lock(mutex_);
   at->gone = true;
   write_first();
-  tell_if_broken(lock);
+  const int error = what_is_new();
+  lock.unlock();
+  tell(error);
 }
 
 // What is at the front and complete.
@@ -44,6 +46,8 @@ void output::write_first() noexcept {
   if (moved) moved_on_.notify_all();
 }
 
+bool output::is_first(const turn& t) const { return &turns_.front() == &*t.at_; }
+
 void output::draw_above(std::function<void(const std::string&)> above) {
   mutex_lock lock(mutex_);
   above_ = std::move(above);
@@ -54,9 +58,8 @@ void output::print(turn* when, const std::string& tag, printed&& what, int out_t
   if (when) {
     // The one whose turn it is never waits, and some worker of the last stage has it in his hand: before that stage,
     // nobody is overtaken.
-    const auto is_first = [&] { return &turns_.front() == &*when->at_; };
-    while (!is_first() && waiting_ >= options_.window && !stopped_ && !broken_) moved_on_.wait(lock);
-    if (!is_first() && !finished_) {
+    while (!is_first(*when) && waiting_ >= options_.window && !stopped_ && !broken_) moved_on_.wait(lock);
+    if (!is_first(*when) && !finished_) {
       *when->at_ = {tag, std::move(what), out_to, true, false, std::move(written)};
       ++waiting_;
       return;
@@ -64,13 +67,17 @@ void output::print(turn* when, const std::string& tag, printed&& what, int out_t
   }
   write_job(tag, what, out_to);
   if (written && !broken_) written();
-  tell_if_broken(lock);
+  const int error = what_is_new();
+  lock.unlock();
+  tell(error);
 }
 
 void output::print_unordered(const std::string& tag, const printed& what, int out_to) {
   mutex_lock lock(mutex_);
   write_job(tag, what, out_to);
-  tell_if_broken(lock);
+  const int error = what_is_new();
+  lock.unlock();
+  tell(error);
 }
 
 void output::wait_no_more() noexcept {
@@ -106,7 +113,9 @@ void output::stream(int to, const std::string& tag, std::string_view part, std::
       std::exchange(rest, std::string(part.substr(newline + 1))) + std::string(part.substr(0, newline + 1));
   mutex_lock lock(mutex_);
   write_text(to, tag, lines);
-  tell_if_broken(lock);
+  const int error = what_is_new();
+  lock.unlock();
+  tell(error);
 }
 void output::finish_stream(int to, const std::string& tag, std::string& rest) {
   if (!rest.empty()) stream(to, tag, "\n", rest);
@@ -190,13 +199,13 @@ void output::write(int to, std::string_view bytes) {
   }
 }
 
-void output::tell_if_broken(mutex_lock& lock) {
-  if (!broken_ || std::exchange(told_, true)) return;
-  const int error = broken_;
+int output::what_is_new() noexcept {
+  if (!broken_ || std::exchange(told_, true)) return 0;
   moved_on_.notify_all();
-  lock.unlock();
-  if (options_.on_broken) options_.on_broken(error);
-  lock.lock();
+  return broken_;
+}
+void output::tell(int error) const {
+  if (error && options_.on_broken) options_.on_broken(error);
 }
 
 }  // namespace penstock::runner

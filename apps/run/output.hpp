@@ -95,7 +95,10 @@ class output {
   void write_text(int to, const std::string& tag, std::string_view text) PENSTOCK_REQUIRES(mutex_);
   void write_file(int to, const std::string& tag, const unique_fd& file) PENSTOCK_REQUIRES(mutex_);
   void write(int to, std::string_view bytes) PENSTOCK_REQUIRES(mutex_);
-  void tell_if_broken(mutex_lock& lock) PENSTOCK_REQUIRES(mutex_);
+  [[nodiscard]] bool is_first(const turn& t) const PENSTOCK_REQUIRES(mutex_);
+  // errno, once, if stdout has broken; to be told without the lock.
+  int what_is_new() noexcept PENSTOCK_REQUIRES(mutex_);
+  void tell(int error) const;
 
   const options options_;
 
