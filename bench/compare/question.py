@@ -21,6 +21,20 @@ NAMES = {
     "unordered": "penstock, unordered",
     "ordered": "penstock, ordered",
     "ceiling": "(the work alone)",
+    "vfork": "bare vfork loop, two in flight",
+    "spawn": "penstock, spawn and wait",
+    "run_call": "penstock, run() on two threads",
+    "command_stage": "penstock, a stage of two workers",
+    "tool": "penstock run -j2",
+    "python_pool": "Python subprocess, a pool of two",
+    "xargs": "xargs -P2",
+    "moreutils": "moreutils parallel -j 2",
+    "gnu_parallel": "GNU parallel -j2",
+    "fork": "fork and exec",
+    "isolated_stage": "penstock, a stage of two workers, isolated",
+    "process_pool": "penstock process_pool, two workers",
+    "one_by_one": "penstock, one by one",
+    "python_processes": "Python ProcessPoolExecutor, two workers",
 }
 TIMEOUT = 120  # seconds, for one run
 
@@ -129,7 +143,7 @@ def _at_most(rounds, limit):
 
 def answer(question, programs, rounds, systems, measured):
     """Runs every system on every column, in turn, round by round."""
-    replaced = {"python": ["/usr/bin/python3", str(programs / "python_queue.py")]}
+    replaced = {"python": ["/usr/bin/python3", str(programs / "python_queue.py")], "process_rivals": ["/usr/bin/python3", str(programs / "process_rivals.py")]}
     rounds = _at_most(rounds, question.rounds)
     broken = set()
     for turn in range(rounds):

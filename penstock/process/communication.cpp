@@ -1,11 +1,14 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstdlib>
+#include <memory>
+#include <new>
 #include <system_error>
 #include <utility>
 
 #include <fcntl.h>
 #include <poll.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <penstock/process/communication.hpp>
@@ -13,13 +16,6 @@
 
 namespace penstock::process {
 namespace {
-
-constexpr std::size_t usual_pipe = std::size_t{64} << 10;
-constexpr int large_pipe = 1 << 20;
-
-// Four times the throughput of a pipe for those with much to say. Only for them: a user's pipes share a limit
-// (pipe-user-pages-soft), and above it everybody's new pipes have a page or two.
-void enlarge(int fd) noexcept { ::fcntl(fd, F_SETPIPE_SZ, large_pipe); }
 
 void write_all(int fd, std::string_view bytes) {
   while (!bytes.empty()) {
@@ -42,7 +38,11 @@ unique_fd file_without_a_name() {
   return moved_above(std::move(file));
 }
 
-// What comes out of one pipe. In blocks, put together once at the end: a string that grows is copied again and again.
+// What comes out of one pipe.
+//
+// Much of it is kept in a string that is filled where it lies: its room is made eight times larger when it is full, so
+// that little is ever copied, and room that is not reached yet is no memory. Blocks that are put together at the end
+// would be a second gigabyte for a first one, and doubling copies everything once more on average.
 class collected {
  public:
   collected(const char* name, unique_fd* from, std::size_t most, excess more, std::function<void(std::string_view)> on)
@@ -55,8 +55,8 @@ class collected {
   }
   // One read. Closes at the end.
   void read_some() {
-    const bool keeps = !on_ && kept_ < most_;
-    const auto [at, room] = keeps ? room_for_kept() : room_for_passing();
+    const bool in_place = enlarged_ && !on_ && kept_ < most_;
+    const auto [at, room] = in_place ? room_for_kept() : room_for_passing();
     const ssize_t got = ::read(fd(), at, room);
     if (got < 0) {
       if (errno == EAGAIN || errno == EINTR) return;
@@ -67,12 +67,12 @@ class collected {
     total_ += bytes.size();
     if (bytes.size() >= usual_pipe && !enlarged_) {
       enlarged_ = true;
-      enlarge(fd());
+      enlarge_pipe(fd());
     }
     if (on_) return on_(bytes);
     const std::size_t keep = std::min(bytes.size(), most_ - kept_);
+    if (!in_place) text_.replace(kept_, text_.npos, bytes.substr(0, keep));
     kept_ += keep;
-    last_used_ += keep;
     if (keep < bytes.size()) too_much(bytes.substr(keep));
   }
   [[nodiscard]] std::uint64_t total() const noexcept { return total_; }
@@ -81,39 +81,42 @@ class collected {
     return std::move(file_);
   }
   [[nodiscard]] std::string take_text() {
-    std::string text;
-    text.reserve(kept_);
-    for_kept([&](std::string_view part) { text += part; });
-    return text;
+    text_.resize(kept_);
+    return std::move(text_);
   }
 
  private:
-  static constexpr std::size_t first_block = usual_pipe;
   static constexpr std::size_t further_block = std::size_t{1} << 20;
 
   std::pair<char*, std::size_t> room_for_kept() {
-    if (blocks_.empty() || last_used_ == (blocks_.size() == 1 ? first_block : further_block)) {
-      blocks_.push_back(std::make_unique_for_overwrite<char[]>(blocks_.empty() ? first_block : further_block));
-      last_used_ = 0;
+    if (kept_ == text_.size()) {
+      if (text_.capacity() - kept_ < further_block) make_more_room();
+      text_.resize(kept_ + further_block);
     }
-    return {blocks_.back().get() + last_used_, (blocks_.size() == 1 ? first_block : further_block) - last_used_};
+    return {text_.data() + kept_, text_.size() - kept_};
+  }
+  void make_more_room() {
+    const std::size_t needed = kept_ + further_block;
+    const std::size_t most = std::min(most_, text_.max_size() / 2) + further_block;
+    // The last step goes all the way, because it would copy most.
+    const std::size_t wanted = most / 64 < needed ? most : 8 * needed;
+    try {
+      text_.reserve(std::max(needed, wanted));
+    } catch (const std::bad_alloc&) {
+      text_.reserve(needed);  // where address space is counted as memory
+    }
+    // Fewer faults. Only a hint.
+    void* begin = text_.data();
+    std::size_t room = text_.capacity();
+    if (std::align(4096, 1, begin, room)) ::madvise(begin, room, MADV_HUGEPAGE);
   }
   std::pair<char*, std::size_t> room_for_passing() {
-    const std::size_t size = enlarged_ ? further_block : first_block;
+    const std::size_t size = enlarged_ ? further_block : usual_pipe;
     if (passing_size_ < size) {
       passing_ = std::make_unique_for_overwrite<char[]>(size);
       passing_size_ = size;
     }
     return {passing_.get(), passing_size_};
-  }
-  template <class F>
-  void for_kept(F f) const {
-    std::size_t left = kept_;
-    for (std::size_t i = 0; i < blocks_.size() && left; ++i) {
-      const std::size_t n = std::min(left, i == 0 ? first_block : further_block);
-      f(std::string_view(blocks_[i].get(), n));
-      left -= n;
-    }
   }
   // The part of what was read that is not kept.
   void too_much(std::string_view bytes) {
@@ -128,7 +131,7 @@ class collected {
     }
     if (!file_) {
       file_ = file_without_a_name();
-      for_kept([&](std::string_view part) { write_all(file_.get(), part); });
+      write_all(file_.get(), std::string_view(text_).substr(0, kept_));
     }
     write_all(file_.get(), bytes);
   }
@@ -138,11 +141,10 @@ class collected {
   const std::size_t most_;
   const excess more_;
   const std::function<void(std::string_view)> on_;
-  std::vector<std::unique_ptr<char[]>> blocks_;  // of what is kept
-  std::unique_ptr<char[]> passing_;              // for what is not
-  std::size_t passing_size_ = 0;
-  std::size_t last_used_ = 0;
+  std::string text_;  // of which the first kept_ bytes are what is kept
   std::size_t kept_ = 0;
+  std::unique_ptr<char[]> passing_;  // for little, and for what is not kept
+  std::size_t passing_size_ = 0;
   std::uint64_t total_ = 0;
   unique_fd file_;
   bool enlarged_ = false;
@@ -184,6 +186,8 @@ struct communication::state {
 };
 
 void communication::state::write_some() {
+  // Around the write only: what on_out() writes is its own affair.
+  const no_sigpipe quietly;
   const ssize_t n = ::write(in->get(), input.data() + written, input.size() - written);
   if (n < 0) {
     if (errno == EAGAIN || errno == EINTR) return;
@@ -222,15 +226,15 @@ void communication::state::finish() {
 
 bool communication::state::advance(const wait_limit& limit) {
   if (over) return true;
-  std::optional<no_sigpipe> quietly;
-  if (in && *in) quietly.emplace();
   limited_poll until(limit);
-  for (;;) {
+  for (bool anything_seen = false;; anything_seen = true) {
     note_ends();
     if (all_ended && (!pipes_open() || system::clock::now() >= drain_until)) {
       finish();
       return true;
     }
+    // Asked by itself: with a child that always has something to say, waiting never comes to its limit.
+    if (anything_seen && limit.reached()) return false;
     fds.clear();
     const auto add = [this](int fd, short events) {
       fds.push_back({fd, events, 0});
@@ -267,7 +271,7 @@ communication::communication(participants who, communication_options options)
     return;
   }
   set_nonblocking(s.in->get(), true);
-  if (s.input.size() > usual_pipe) enlarge(s.in->get());
+  if (s.input.size() > usual_pipe) enlarge_pipe(s.in->get());
 }
 communication::communication(child& c, communication_options options)
     : communication(participants{{&c}, &c.in(), &c.out(), &c.err()}, std::move(options)) {}

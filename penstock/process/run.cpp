@@ -12,6 +12,7 @@ spawn_options places_of(run_options& o) {
   made.out = std::move(o.out);
   made.err = std::move(o.err);
   made.group = o.group;
+  made.memory_bytes = o.memory_bytes;
   return made;
 }
 
