@@ -6,6 +6,7 @@
 #include <set>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <CLI/CLI.hpp>
@@ -19,6 +20,7 @@
 #include "apps/photos/command.hpp"
 #include "apps/photos/dimensions.hpp"
 #include "apps/photos/image_maker.hpp"
+#include "apps/run/command.hpp"
 
 namespace {
 
@@ -123,6 +125,11 @@ void add_serve(CLI::App& app, serve_options& o) {
 }
 
 int run(int argc, char** argv) {
+  // It has commands among its words, with options of their own.
+  if (argc > 1 && std::string_view(argv[1]) == "run") {
+    const std::vector<std::string> words(argv + 2, argv + argc);
+    return runner::run_command(words);
+  }
   CLI::App app(
       "penstock: pipelines of work that run at the same time.\nEach command tells more: penstock photos --help",
       "penstock");
@@ -144,6 +151,9 @@ int run(int argc, char** argv) {
   auto* serve_app =
       gallery_app->add_subcommand("serve", "Show a gallery in the browser; take photos from other machines");
   add_serve(*serve_app, serve);
+
+  app.add_subcommand("run",
+                     "Commands for each item of a list, stage after stage: a multi-stage parallel");  // for the list
 
   try {
     app.parse(argc, argv);

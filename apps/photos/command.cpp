@@ -13,6 +13,7 @@
 #include <nlohmann/json.hpp>
 #include <unistd.h>
 
+#include <penstock/watch/printable.hpp>
 #include <penstock/watch/progress.hpp>
 
 #include "apps/gallery/client.hpp"
@@ -37,22 +38,6 @@ std::string size_text(std::uint64_t bytes) {
   char text[32];
   std::snprintf(text, sizeof text, bytes < 10'000'000 ? "%.1f MB" : "%.0f MB", static_cast<double>(bytes) / 1e6);
   return text;
-}
-
-// File names are bytes, and a terminal obeys some of them: those are shown as \xNN.
-std::string printable(const std::string& name) {
-  std::string out;
-  for (const char c : name) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (byte >= 0x20 && byte != 0x7F) {
-      out += c;
-      continue;
-    }
-    char escape[8];
-    std::snprintf(escape, sizeof escape, "\\x%02x", unsigned{byte});
-    out += escape;
-  }
-  return out;
 }
 
 void print(std::ostream& out, const line_result& r, const std::string& target, bool dry_run, bool quiet) {

@@ -300,6 +300,15 @@ child spawner::start(const command& what, spawn_options options) {
   return started;
 }
 
+bool program_exists(const std::string& name) {
+  try {
+    const std::string path = find_program(command({name}), {});
+    return ::faccessat(AT_FDCWD, path.c_str(), X_OK, AT_EACCESS) == 0;
+  } catch (const spawn_error&) {
+    return false;
+  }
+}
+
 child spawn(const command& what, spawn_options options) { return spawner::start(what, std::move(options)); }
 
 }  // namespace penstock::process

@@ -54,4 +54,7 @@ class spawn_error : public std::system_error {
 
 [[nodiscard]] child spawn(const command& what, spawn_options options = {});
 
+// Whether spawn() would find this program now, in this program's PATH: to say it before the first of many is started.
+[[nodiscard]] bool program_exists(const std::string& name);
+
 }  // namespace penstock::process

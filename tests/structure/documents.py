@@ -29,7 +29,7 @@ for document in documents:
             problems.append(f"{document.relative_to(root)}: the link {target} leads nowhere")
 
 packages = (root / "script/packages.txt").read_text()
-needs = {"Boost": "libboost1.81-dev", "SQLite3": "libsqlite3-dev", "CURL": "libcurl4-openssl-dev", "OpenSSL": "libssl-dev", "CLI11": "libcli11-dev",
+needs = {"Boost": "libboost1.81-dev", "SQLite3": "libsqlite3-dev", "CURL": "libcurl4-openssl-dev", "OpenSSL": "libssl-dev", "CLI11": "libcli11-dev", "tomlplusplus": "libtomlplusplus-dev",
          "nlohmann_json": "nlohmann-json3-dev", "GTest": "libgtest-dev", "PkgConfig": "pkg-config", "vips-cpp": "libvips-dev", "lcms2": "liblcms2-dev",
          "libjpeg": "libjpeg62-turbo-dev", "libwebp": "libwebp-dev", "benchmark": "libbenchmark-dev", "TBB": "libtbb-dev", "Threads": "g++", "penstock": "g++"}
 for lists in root.rglob("CMakeLists.txt"):

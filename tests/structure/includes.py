@@ -53,7 +53,7 @@ def problems_in(name, text):
             yield f"{name}:{number}: {user} must not include {used} ({target})"
         elif user == "apps" and used == "apps":
             # Within the apps: the tool includes the rooms, photos publish into the gallery; not the other way.
-            order = ["gallery", "photos", "penstock"]
+            order = ["gallery", "photos", "run", "penstock"]
             if order.index(target.split("/")[1]) > order.index(name.split("/")[1]):
                 yield f"{name}:{number}: apps/{name.split('/')[1]} must not include {target}"
 

@@ -1,0 +1,273 @@
+#include "apps/run/command_stage.hpp"
+
+#include <functional>
+#include <utility>
+#include <vector>
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <penstock/watch/printable.hpp>
+
+namespace penstock::runner {
+namespace {
+
+struct slot_lease {
+  explicit slot_lease(slots& of) : of_(of), number(of.take()) {}
+  ~slot_lease() { of_.give_back(number); }
+  slot_lease(const slot_lease&) = delete;
+  slot_lease& operator=(const slot_lease&) = delete;
+
+ private:
+  slots& of_;
+
+ public:
+  const std::size_t number;
+};
+
+constexpr const char* not_begun = "not begun";
+
+place_values values_of(const job& j, const std::string& stage, std::size_t slot) {
+  return {.item = j.item,
+          .in = j.from->item,
+          .out = j.out,
+          .number = j.number,
+          .stage = stage,
+          .slot = slot,
+          .attempt = j.attempt,
+          .columns = &j.from->columns};
+}
+
+}  // namespace
+
+command_stage::command_stage(const stage_plan& plan, std::size_t number, command_template what, bool out_is_used,
+                             run_room& room)
+    : plan_(plan),
+      number_(number),
+      what_(std::move(what)),
+      is_last_(number + 1 == room.plan.stages.size()),
+      out_is_used_(out_is_used),
+      room_(room),
+      workers_(plan.worker ? plan.workers.most() : 0, room.jobs, room.ends) {}
+
+stage_options command_stage::options() const {
+  stage_options o{.workers = plan_.workers, .capacity = plan_.capacity};
+  o.ordered = room_.plan.keep_order && !is_last_;  // the last one's order is the output's
+  o.on_error = on_error::skip;  // --on-fail stop is fail()'s: others than the pipeline have to be told, too
+  o.retry = {.attempts = plan_.retries + 1, .backoff = plan_.backoff, .retry_if = [](const std::exception_ptr& cause) {
+               try {
+                 std::rethrow_exception(cause);
+               } catch (const job_failed& e) {
+                 return e.worth_another();
+               } catch (...) {
+                 return false;
+               }
+             }};
+  return o;
+}
+
+// What its command can see, and what it is.
+journal::key command_stage::key_of(const job& j) const {
+  std::vector<std::string_view> parts{plan_.name, what_.text(), j.item};
+  if (what_.uses(place::what::in)) parts.push_back(j.from->item);
+  if (what_.uses(place::what::out)) parts.push_back(j.out);
+  if (what_.uses(place::what::column))
+    for (const std::string& column : j.from->columns) parts.push_back(column);
+  return journal::key_of(parts);
+}
+
+stage_results command_stage::work(job& j) {
+  if (room_.done && j.attempt == 0) {
+    journal::earlier before = room_.done->take(key_of(j));
+    switch (before.what) {
+      case journal::state::unknown:
+        break;
+      case journal::state::done: {
+        ++room_.done_before;
+        attempt_result as_it_was;
+        if (!is_last_ && plan_.next == passing::lines)
+          as_it_was.text.out = std::move(before.result);
+        else
+          as_it_was.last_line = std::move(before.result);
+        return pass_on(j, std::move(as_it_was));
+      }
+      case journal::state::failed:
+        ++room_.failed_before;
+        let_go(j);
+        throw job_failed("failed in an earlier run", false);
+    }
+  }
+  ++j.attempt;
+  attempt_result result;
+  if (room_.machine.enter(number_, room_.ends.stopped())) {
+    const slot_lease slot(slots_);
+    result = execute(j, slot.number);
+  } else {
+    result.failure = not_begun;
+  }
+  room_.jobs.collect_strays();
+  if (!result.failure.empty()) fail(j, std::move(result));
+  return hand_on(j, std::move(result));
+}
+
+attempt_result command_stage::execute(const job& j, std::size_t slot) {
+  attempt_result result;
+  const place_values values = values_of(j, plan_.name, slot);
+  try {
+    if (plan_.worker)
+      result = workers_.ask(slot, j.item, plan_.timeout,
+                            [&] { return command_for({.number = "", .stage = plan_.name, .slot = slot}); });
+    else
+      result = execute_command(j, values);
+    keep(j, values, result);
+  } catch (const std::exception& e) {
+    // A value that cannot be given to a program, no descriptor left: it is this job's misfortune, and told as such.
+    result.failure = e.what();
+  }
+  return result;
+}
+
+process::command command_stage::command_for(const place_values& values) const {
+  process::command what = what_.made_for(values);
+  for (const auto& [name, value] : plan_.environment) (void)std::move(what).with(name, value);
+  if (!plan_.directory.empty()) (void)std::move(what).in_directory(plan_.directory);
+  return what;
+}
+
+attempt_result command_stage::execute_command(const job& j, const place_values& values) {
+  attempt_options how{.timeout = plan_.timeout, .end = &plan_.end};
+  const bool streams = room_.plan.mode == output_mode::line_buffered;
+  std::string out_rest, err_rest;
+  const int out_to = is_last_ ? STDOUT_FILENO : STDERR_FILENO;
+  const bool shown = is_last_ || plan_.show;
+  if (is_last_ || plan_.next == passing::lines || room_.results)
+    how.out = streams && is_last_ ? hearing::nothing : hearing::all;
+  else
+    how.out = shown && !streams ? hearing::all : out_is_used_ ? hearing::last_line : hearing::nothing;
+  if (streams) {
+    how.on_err = [&](std::string_view part) { room_.shown.stream(STDERR_FILENO, j.item, part, err_rest); };
+    // What is kept whole is shown when it is whole.
+    if (shown && how.out != hearing::all)
+      how.on_out = [&](std::string_view part) { room_.shown.stream(out_to, j.item, part, out_rest); };
+  }
+  attempt_result result = attempt(command_for(values), how, room_.jobs, room_.ends);
+  if (streams) {
+    room_.shown.finish_stream(out_to, j.item, out_rest);
+    room_.shown.finish_stream(STDERR_FILENO, j.item, err_rest);
+  }
+  return result;
+}
+
+void command_stage::keep(const job& j, const place_values& values, const attempt_result& result) {
+  if (room_.log)
+    (void)room_.log->add({.number = j.number,
+                          .began = result.began,
+                          .received = result.out_bytes,
+                          .status = result.status,
+                          .command = what_.text_for(values),
+                          .stage = plan_.name,
+                          .attempt = j.attempt});
+  if (room_.results)
+    room_.results->keep(plan_.name, j.number, j.item,
+                        result.failure.empty() ? process::to_string(result.status) : result.failure, result.text);
+}
+
+// Of a job that is over. The pipeline destroys it when its worker is done with all it took at once, and until then that one
+// may have to wait for others: the job's turn and its place in flight must not wait with it.
+void command_stage::let_go(job& j) noexcept {
+  j.turn.reset();
+  j.from.reset();
+}
+
+void command_stage::fail(job& j, attempt_result&& result) {
+  const bool again = result.started && j.attempt <= plan_.retries && !room_.ends.stopped().stop_requested();
+  const bool is_its_own_fault = !room_.ends.ended().stop_requested() && result.failure != not_begun;
+  std::function<void()> note;
+  if (room_.done && !again && is_its_own_fault)
+    note = [this, k = key_of(j), attempt = j.attempt, why = result.failure] {
+      room_.done->note_failed(k, plan_.name, attempt, why);
+    };
+  // Of an attempt that will be repeated only stderr is shown: the output has each item once.
+  if (again || !is_last_) {
+    room_.shown.print_unordered(j.item, result.text, plan_.show ? STDERR_FILENO : -1);
+    if (note) note();
+  } else {
+    room_.shown.print(j.turn.get(), j.item, std::move(result.text), STDOUT_FILENO, std::move(note));
+  }
+  // What is ended with the run is no news, one by one.
+  if (is_its_own_fault)
+    room_.shown.say("penstock: " + plan_.name + ": " + printable(j.item) + ": " + printable(result.failure) +
+                    (again ? ", trying again" : ""));
+  if (!again) {
+    let_go(j);
+    if (is_its_own_fault) {
+      room_.halts.one_failed();
+      if (plan_.on_fail == on_fail::stop) room_.ends.stop();
+    }
+  }
+  throw job_failed(result.failure, again);
+}
+
+stage_results command_stage::hand_on(job& j, attempt_result&& result) {
+  if (is_last_) {
+    std::function<void()> note;
+    if (room_.done)
+      note = [this, k = key_of(j), attempt = j.attempt] { room_.done->note_done(k, plan_.name, attempt, {}); };
+    // Noted when it is written, so that a kill in between loses nothing of the output.
+    room_.shown.print(j.turn.get(), j.item, std::move(result.text), STDOUT_FILENO, std::move(note));
+    room_.halts.one_succeeded();
+    let_go(j);
+    return {};
+  }
+  room_.shown.print_unordered(j.item, result.text, plan_.show ? STDERR_FILENO : -1);
+  if (plan_.next != passing::lines) {
+    if (result.text.out_file) {
+      line_reader all(std::move(result.text.out_file));
+      while (auto line = all.next()) result.last_line = *std::move(line);
+    } else if (!result.text.out.empty()) {
+      last_line last;
+      last.add(result.text.out);
+      result.last_line = last.take();
+    }
+  }
+  if (room_.done) {
+    // With what later stages need, so that they can go on without this one being done again.
+    std::string lines;
+    if (plan_.next == passing::lines && result.text.out_file) {
+      line_reader all(unique_fd(::fcntl(result.text.out_file.get(), F_DUPFD_CLOEXEC, 3)));
+      while (auto line = all.next()) lines += *line + '\n';
+      ::lseek(result.text.out_file.get(), 0, SEEK_SET);
+    }
+    room_.done->note_done(key_of(j), plan_.name, j.attempt,
+                          plan_.next == passing::lines ? (lines.empty() ? result.text.out : lines)
+                          : out_is_used_               ? result.last_line
+                                                       : std::string_view{});
+  }
+  return pass_on(j, std::move(result));
+}
+
+// result: with its last line found.
+stage_results command_stage::pass_on(job& j, attempt_result&& result) {
+  if (is_last_) {
+    room_.halts.one_succeeded();
+    let_go(j);
+    return {};
+  }
+  // Moved, not copied: the worker may have to wait for room before it lets go of what it was given.
+  job next = std::move(j);
+  next.attempt = 0;
+  if (plan_.next == passing::lines)
+    return {std::move(next), result.text.out_file ? line_reader(std::move(result.text.out_file))
+                                                  : line_reader(std::move(result.text.out))};
+  if (plan_.next == passing::last_line) {
+    if (result.last_line.empty()) {
+      room_.halts.one_succeeded();  // nothing goes on: it has come to its end
+      return {};
+    }
+    next.item = result.last_line;
+  }
+  next.out = std::move(result.last_line);
+  return stage_results(std::move(next));
+}
+
+}  // namespace penstock::runner

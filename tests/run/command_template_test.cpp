@@ -1,0 +1,115 @@
+// A template: what is a place, what needs a shell, and that a value is never code.
+#include "apps/run/command_template.hpp"
+
+#include <gtest/gtest.h>
+
+#include "apps/run/script_quoting.hpp"
+
+namespace penstock::runner {
+namespace {
+
+command_template made(std::vector<std::string> words, wording how = wording::automatic,
+                      command_template::input_columns columns = {}) {
+  return {std::move(words), how, columns};
+}
+std::vector<std::string> words_for(const command_template& t, const std::string& item) {
+  return t.made_for({.item = item, .in = item, .number = "7", .slot = 2}).words();
+}
+using words = std::vector<std::string>;
+
+TEST(command_template, one_word_without_anything_for_a_shell_is_executed_directly) {
+  EXPECT_EQ(words_for(made({"gzip -9 {}"}), "a b"), (words{"gzip", "-9", "a b"}));
+  EXPECT_EQ(words_for(made({"gzip -9"}), "a b"), (words{"gzip", "-9", "a b"}));
+  EXPECT_EQ(words_for(made({"x{.}y {#}-{%}"}), "d/a.b"), (words{"xd/ay", "7-2"}));
+  for (const char* direct : {"true", "grep a{b} {}", "x=y.txt", "a-b +c @d %e ^f"})
+    EXPECT_EQ(made({direct}).uses_shell(), std::string(direct) == "x=y.txt") << direct;
+}
+
+TEST(command_template, one_word_with_something_for_a_shell_gets_one) {
+  for (const char* shell : {"a; b", "a | b", "a >{}", "echo $HOME", "a *", "'a' {}", "\"a\"", "a\nb", "cd /tmp",
+                            "exit 3", "X=1 cmd", "! true", "~/x", "a # b"})
+    EXPECT_TRUE(made({shell}).uses_shell()) << shell;
+  EXPECT_EQ(words_for(made({"echo {}; true"}), "$(x)"), (words{"/bin/sh", "-c", "echo \"${PENSTOCK_ITEM}\"; true"}));
+}
+
+TEST(command_template, several_words_are_executed_as_they_are) {
+  EXPECT_EQ(words_for(made({"printf", "%s;%s", "{}", "{/}"}), "a/b c"), (words{"printf", "%s;%s", "a/b c", "b c"}));
+  EXPECT_EQ(words_for(made({"a b"}, wording::argv), "i"), (words{"a b", "i"}));
+  EXPECT_EQ(words_for(made({"a", ">", "b"}, wording::argv), "i"), (words{"a", ">", "b", "i"}));
+  EXPECT_THROW(made({"a", ">", "b"}), template_error);
+  EXPECT_TRUE(made({"a", ">", "b"}, wording::shell).uses_shell());
+}
+
+TEST(command_template, a_script_for_a_shell_among_the_words_is_a_script) {
+  EXPECT_EQ(words_for(made({"nice", "bash", "-c", "echo {} '{.}'"}), "$(x).y"),
+            (words{"nice", "bash", "-c", "echo \"${PENSTOCK_ITEM}\" ''\"${PENSTOCK_ITEM_STEM}\"''"}));
+  // Exactly the item: then code is what is asked for.
+  EXPECT_EQ(words_for(made({"sh", "-c", "{}"}), "echo x"), (words{"sh", "-c", "echo x"}));
+}
+
+TEST(command_template, quotes_around_a_place_are_seen) {
+  const auto script = [](const char* text) { return words_for(made({text}, wording::shell), "i").back(); };
+  EXPECT_EQ(script("a '{}'"), "a ''\"${PENSTOCK_ITEM}\"''");
+  EXPECT_EQ(script("a \"{}\""), "a \"${PENSTOCK_ITEM}\"");
+  EXPECT_EQ(script("a \"$(b {})\""), "a \"$(b \"${PENSTOCK_ITEM}\")\"");
+  EXPECT_EQ(script("a \\\"{}"), "a \\\"\"${PENSTOCK_ITEM}\"");
+  EXPECT_EQ(script("a # it's\nb {}"), "a # it's\nb \"${PENSTOCK_ITEM}\"");
+  EXPECT_EQ(script("a#'{}'"), "a#''\"${PENSTOCK_ITEM}\"''");
+  EXPECT_EQ(script("cat <<X\n'{}\nX\nb {}"), "cat <<X\n'${PENSTOCK_ITEM}\nX\nb \"${PENSTOCK_ITEM}\"");
+  EXPECT_EQ(script("cat <<-'X'\n'a\n\tX\nb {}"), "cat <<-'X'\n'a\n\tX\nb \"${PENSTOCK_ITEM}\"");
+  EXPECT_EQ(script("echo ${1} {#}"), "echo ${1} \"${PENSTOCK_SEQ}\"");
+}
+
+TEST(command_template, values_that_would_be_code_are_refused) {
+  for (const char* text : {"bash -c '{}'", "sh -ec \"a {}\"", "eval 'x {}'", "echo $((1 + {}))", "cat <<'X'\n{}\nX\n"})
+    EXPECT_THROW(made({text}), template_error) << text;
+  EXPECT_NO_THROW(made({"echo $((1 + {#}))"}));
+}
+
+TEST(command_template, columns_are_places_where_there_are_columns) {
+  const std::vector<std::string> columns{"one", "two/x.y"};
+  const auto of = [&](const command_template& t) {
+    return t.made_for({.item = "i", .in = "i", .columns = &columns}).words();
+  };
+  EXPECT_EQ(of(made({"a", "{2}", "{1}", "{2/.}"}, wording::argv, {{}, true})), (words{"a", "two/x.y", "one", "x"}));
+  EXPECT_EQ(of(made({"a", "{who}{2}{nobody}"}, wording::argv, {{"id", "who"}, true})),
+            (words{"a", "two/x.ytwo/x.y{nobody}"}));
+  EXPECT_THROW(of(made({"a", "{3}"}, wording::argv, {{}, true})), value_error);
+  EXPECT_EQ(of(made({"a", "x{3}"})), (words{"a", "x{3}", "i"}));
+  EXPECT_EQ(words_for(made({"a", "{1}"}), "i"), (words{"a", "i"}));
+}
+
+TEST(command_template, a_place_can_be_meant_as_text) {
+  EXPECT_EQ(words_for(made({"a", "{{}}", "{}", "{{.}}", "{{x}}"}), "i"), (words{"a", "{}", "i", "{.}", "{{x}}"}));
+}
+
+TEST(command_template, knows_what_it_uses) {
+  EXPECT_TRUE(made({"a {out}"}).uses(place::what::out));
+  EXPECT_TRUE(made({"a $PENSTOCK_OUT {}"}).uses(place::what::out));
+  EXPECT_TRUE(made({"a {out/.}"}).uses(place::what::out));
+  EXPECT_FALSE(made({"a {}"}).uses(place::what::out));
+  EXPECT_EQ(made({"gzip {}"}).program(), "gzip");
+  EXPECT_EQ(made({"gzip {}; x"}).program(), "");
+  EXPECT_EQ(made({"{}", "x"}).program(), "");
+}
+
+TEST(command_template, a_zero_byte_is_no_value) {
+  EXPECT_THROW((void)words_for(made({"a {}"}), std::string("a\0b", 3)), value_error);
+}
+
+TEST(script_quoting, never_fails_whatever_the_script) {
+  // Everything of a few characters that mean something: it ends, and says something for each character.
+  const std::string_view letters = "'\"\\$(){}`<#\n a";
+  std::string script(5, ' ');
+  for (std::size_t n = 0; n < letters.size() * letters.size() * letters.size() * letters.size() * letters.size(); ++n) {
+    std::size_t rest = n;
+    for (char& c : script) {
+      c = letters[rest % letters.size()];
+      rest /= letters.size();
+    }
+    ASSERT_EQ(script_quoting(script).size(), script.size()) << script;
+  }
+}
+
+}  // namespace
+}  // namespace penstock::runner

@@ -1,0 +1,531 @@
+#!/usr/bin/env python3
+"""`penstock run` as its users meet it: exit codes, what is printed where, order, bounds, failures, signals, what is left behind.
+
+usage: tool_test.py PENSTOCK
+"""
+import collections
+import os
+import pathlib
+import random
+import select
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+tool = str(pathlib.Path(sys.argv[1]).resolve())
+only = sys.argv[2:]
+scratch = pathlib.Path(tempfile.mkdtemp(prefix="penstock-run-"))
+os.chdir(scratch)
+passed = failed = 0
+
+
+def test(function):
+    global passed, failed
+    if only and function.__name__ not in only:
+        return
+    try:
+        function()
+        passed += 1
+    except Exception as error:  # a failed assertion, or anything else: told, and the others go on
+        failed += 1
+        print(f"FAILED {function.__name__}: {error!r}")
+
+
+def run(*words, items="", **more):
+    if isinstance(items, str):
+        items = items.encode(errors="surrogateescape")
+    done = subprocess.run([tool, "run", *map(str, words)], input=items, capture_output=True, timeout=240, **more)
+    done.out, done.err = done.stdout.decode(errors="surrogateescape"), done.stderr.decode(errors="surrogateescape")
+    return done
+
+
+def start(*words, **more):
+    return subprocess.Popen([tool, "run", *map(str, words)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **more)
+
+
+def until(condition, child=None):
+    while not condition():
+        assert child is None or child.poll() is None, "it ended early: " + child.stderr.read()
+        time.sleep(.005)
+
+
+def lines(path):
+    return path.read_text().splitlines() if path.exists() else []
+
+
+def alive(pid):
+    try:
+        return pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def seq(n):
+    return "".join(f"{i}\n" for i in range(1, n + 1))
+
+
+# --- items and places ---
+
+def each_item_goes_through_each_stage():
+    done = run("-j2", "echo {} >>one", "::", "-j3", "echo {}", items=seq(50))
+    assert done.returncode == 0 and not done.err, done
+    assert sorted(done.out.split(), key=int) == [str(i) for i in range(1, 51)], done.out
+    assert sorted(lines(scratch / "one"), key=int) == [str(i) for i in range(1, 51)]
+
+
+def items_come_from_arguments_files_and_columns():
+    (scratch / "list").write_text("x\ny")  # a last line without a newline is one
+    (scratch / "more").write_text("z\n")
+    assert run("-j1", "echo", "-a", ":::", "b", "c").out == "-a b\n-a c\n"
+    assert run("-j1", "-a", "list", "-a", "more", "echo {}").out == "x\ny\nz\n"
+    assert run("-j1", "-0", "echo", items="a b\0c\nd\0").out == "a b\nc\nd\n"
+    assert run("-j1", "echo {1}-{2}", ":::", "a", "b", ":::", "1", "2").out == "a-1\na-2\nb-1\nb-2\n"
+    assert run("-j1", "--csv", "echo {2}+{1}", items='"a ""b"", c",d\r\n"two\nlines",e\n').out == 'd+a "b", c\ne+two\nlines\n'
+    assert run("-j1", "--tsv", "--header", "echo {who} {1} {no}", items="who\tage\nBo\t7\n").out == "Bo Bo {no}\n"
+    assert run("-j1", "--colsep=::", "echo {2}", items="a::b\n").out == "b\n"
+    assert run("echo", items="").out == ""
+    assert run("echo {}", ":::").out == ""
+
+
+def an_item_without_the_column_fails_alone():
+    done = run("-j1", "--csv", "echo {2}", items="a,b\nc\nd,e\n")
+    assert done.returncode == 1 and done.out == "b\ne\n", done
+    assert "c: has 1 columns, and the command asks for {2}" in done.err, done.err
+
+
+def braces_that_are_no_place_are_text():
+    assert run("-j1", "echo", "a{3} {{}} {print} {}", ":::", "x").out == "a{3} {} {print} x\n"
+    assert run("-j1", "n=5; echo ${n} ${1-none} {}", ":::", "x").out == "5 none x\n"
+
+
+def parts_of_paths():
+    done = run("-j1", "echo {} {.} {/} {//} {/.}", ":::", "a/b.tar.gz", "plain", "/x", "dir.d/.hidden")
+    assert done.out.splitlines() == ["a/b.tar.gz a/b.tar b.tar.gz a b.tar", "plain plain plain . plain", "/x /x x / x",
+                                     "dir.d/.hidden dir.d/.hidden .hidden dir.d .hidden"], done.out
+
+
+def the_environment_has_the_values_too():
+    done = run("-j1", "--pass", "--env", "COLOR=red", "echo $COLOR-{}", "::", 'echo "$PENSTOCK_ITEM|$PENSTOCK_IN|$PENSTOCK_SEQ|$PENSTOCK_STAGE|$COLOR"', ":::", "a b")
+    assert done.out == "red-a b|a b|1|echo-2|red\n", done.out
+
+
+def what_goes_on_to_the_next_stage():
+    assert run("-j1", "echo {}; echo last-{}", "::", "echo {}:{out}", ":::", "a").out == "a:last-a\n"
+    assert run("-j1", "--pass", "printf 'x\\ny{}'", "::", "echo {}:{in}:{out}", ":::", "a").out == "ya:a:ya\n"
+    assert run("-j1", "--pass", "true", "::", "echo {}", ":::", "a").out == ""  # nothing printed: nothing goes on
+    assert run("-k", "-j1", "--lines", "seq {}", "::", "echo {#} {in} {}", ":::", "2", "1").out == "1.1 2 1\n1.2 2 2\n2.1 1 1\n"
+
+
+NASTY = ["a b", "it's", 'say "x"', "$(touch pwned)", "`touch pwned`", "; touch pwned;", "|touch pwned", "&& touch pwned", "new\nline", "-rf", "--", "*", "~",
+         "\\", "\\n", "$HOME", "#x", "a'$(touch pwned)'b", 'a"$(touch pwned)"b', "a" * 4096, "{}", "{.}", "!x", "tab\there", "\udcff\udc80", " lead", "trail ", "'", '"', "$", "=x", "<x", ">pwned"]
+
+
+def names_go_through_every_kind_of_quoting_unharmed():
+    show = scratch / "show.py"
+    show.write_text("#!/usr/bin/env python3\nimport os,sys\nsys.stdout.buffer.write(b'\\0'.join(os.fsencode(a) for a in sys.argv[1:]) + b'\\1')\n")
+    show.chmod(0o755)
+    items = "\0".join(NASTY) + "\0"
+    forms = [
+        ([f"{show}", "{}"], lambda i: i),  # executed as it is
+        ([f"{show} {{}}"], lambda i: i),  # no shell needed
+        ([f"{show} {{}}; true"], lambda i: i),
+        ([f'{show} "{{}}"; true'], lambda i: i),
+        ([f"{show} '{{}}'; true"], lambda i: i),
+        ([f"{show} \"<{{}}>\"'<{{}}>'<{{}}>; true".replace("<{}>;", "{};")], lambda i: f"<{i}><{i}>{i}"),
+        ([f'x={{}}; {show} "$x"'], lambda i: i),
+        ([f'{show} "$(printf %s. {{}})"; true'], lambda i: i + "."),
+        ([f'{show} "$(printf %s. "{{}}")"; true'], lambda i: i + "."),
+        ([f'{show} "`printf %s. {{}}`"; true'], lambda i: i + "."),
+        ([f'{show} "${{none:-x}}{{}}"; true'], lambda i: "x" + i),
+        ([f'{show} "$(cat <<END\n{{}}.\nEND\n)"; true'], lambda i: i + "."),
+        ([f"# it's a comment\n{show} {{}}"], lambda i: i),
+        (["sh", "-c", f"{show} {{}}"], lambda i: i),
+        (["env", "X=1", "sh", "-c", f"{show} '{{}}'"], lambda i: i),
+        ([f'{show} "$PENSTOCK_ITEM"'], lambda i: i),
+        ([f"sh -c '{show} \"$PENSTOCK_ITEM\"'"], lambda i: i),
+    ]
+    for words, expected in forms:
+        done = run("-0", "-k", "-j2", *words, items=items)
+        assert done.returncode == 0, (words, done.err)
+        got = done.out.split("\1")[:-1]
+        wanted = [expected(i) for i in NASTY]
+        assert got == wanted, (words, [(g, w) for g, w in zip(got, wanted) if g != w], len(got), len(wanted))
+        assert not (scratch / "pwned").exists(), words
+    # {out} and --pass carry them on, but for a line's end.
+    plain = [i for i in NASTY if "\n" not in i]
+    done = run("-0", "-k", "-j2", "--pass", "printf '%s\\n' {}", "::", f"{show} {{}} {{out}}; true", items="\0".join(plain) + "\0")
+    assert done.out.split("\1")[:-1] == [f"{i}\0{i}" for i in plain], done.out
+    # What is shown of a dry run can be typed.
+    typed = run("-0", "-n", f"{show} {{}} \"{{}}\" '{{}}'; true", items="\0".join(plain) + "\0")
+    again = subprocess.run(["sh"], input=typed.stdout, capture_output=True)
+    assert again.stdout.decode(errors="surrogateescape").split("\1")[:-1] == ["\0".join([i] * 3) for i in plain], again
+    assert not (scratch / "pwned").exists()
+
+
+def where_a_value_would_be_code_the_template_is_refused():
+    for words in [["bash -c 'echo {}'"], ['sh -ec "echo {}"'], ["eval 'echo {}'"], ["echo $(( {} + 1 ))"], ["cat <<'E'\n{}\nE"]]:
+        done = run(*words, items="1\n")
+        assert done.returncode == 2 and "{}" in done.err and not done.out, (words, done)
+
+
+# --- output ---
+
+def output_is_whole_jobs():
+    done = run("-j8", "for i in 1 2 3 4 5; do echo {}; done", items=seq(40))
+    got = done.out.split()
+    assert all(len(set(got[i:i + 5])) == 1 for i in range(0, 200, 5)) and len(got) == 200, got
+
+
+def large_output_is_whole_too():
+    done = run("-j3", "--tag", "seq 400000 | sed s/^/{}:/", ":::", "a", "b", "c")
+    runs = [line.split("\t")[0] for line in done.out.splitlines()]
+    assert len(runs) == 1_200_000 and sum(x != y for x, y in zip(runs, runs[1:])) == 2
+    assert all(line.split("\t")[1].startswith(line[0] + ":") for line in done.out.splitlines()[::1000])
+
+
+def the_order_is_kept_where_it_is_asked_for():
+    # The first is the last to be done: it waits for a file that the last one makes.
+    wait = "if [ {} = 1 ]; then until [ -e go ]; do sleep .01; done; fi; [ {} = 12 ] && touch go; echo {}"
+    done = run("-k", "-j4", "--capacity", "16", wait, "::", "-j4", "--capacity", "16", "echo {}", items=seq(12))
+    assert done.out == seq(12), done.out
+    done = run("-k", "-j3", "--lines", "seq {}", "::", "-j3", "echo {in}/{}; test {} != 2", items=seq(4))
+    assert done.returncode == 1 and done.out == "".join(f"{i}/{j}\n" for i in range(1, 5) for j in range(1, i + 1)), done.out
+
+
+def output_comes_the_moment_a_job_ends():
+    child = start("-j2", "echo {}", stdin=subprocess.PIPE)
+    child.stdin.write("one\n")
+    child.stdin.flush()
+    assert child.stdout.readline() == "one\n"  # though the input has not ended
+    child.stdin.close()
+    assert child.wait() == 0
+
+
+def items_do_not_wait_for_the_next_ones():
+    child = start("-j2", "--worker", "cat", stdin=subprocess.PIPE)
+    for burst in (500, 1, 2000):  # fast ones, and then a pause
+        child.stdin.write(seq(burst))
+        child.stdin.flush()
+        for _ in range(burst):
+            assert child.stdout.readline()
+    child.stdin.close()
+    assert child.wait() == 0
+
+
+def line_buffered_output_comes_while_the_job_runs():
+    child = start("-j1", "--line-buffer", "--tag", "echo first; until [ -e on ]; do sleep .01; done; printf second", ":::", "x")
+    assert child.stdout.readline() == "x\tfirst\n"
+    (scratch / "on").touch()
+    assert child.stdout.read() == "x\tsecond\n"
+    assert child.wait() == 0
+
+
+def earlier_stages_are_shown_only_where_asked():
+    assert run("-j1", "echo one", "::", "echo two {}", ":::", "x").out == "two x\n"
+    done = run("-j1", "--show", "echo one {}", "::", "echo two {out}", ":::", "x")
+    assert done.out == "two one x\n" and done.err == "one x\n", done
+
+
+def a_reader_that_has_enough_ends_the_run():
+    child = subprocess.Popen(f"yes | '{tool}' run -j2 echo | head -n 2", shell=True, stdout=subprocess.PIPE)
+    assert child.communicate(timeout=60)[0] == b"y\ny\n"
+
+
+def a_full_disk_is_told():
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([tool, "run", "echo", ":::", "x"], stdout=full, stderr=subprocess.PIPE, text=True, timeout=60)
+    assert done.returncode == 1 and "No space left" in done.stderr, done
+
+
+# --- bounds ---
+
+def no_stage_runs_further_ahead_than_was_declared():
+    """seq 5000 | penstock run -j3 'true {}' :: -j1 'sleep 0.1; true {}', killed after 8 s: with a gate in place of the time."""
+    one, two, gate = scratch / "ahead-1", scratch / "ahead-2", scratch / "gate"
+    os.mkfifo(gate)
+    child = start("-j3", "echo {} >>ahead-1", "::", "-j1", "read x <gate; echo {} >>ahead-2", stdin=subprocess.PIPE)
+    feeder = subprocess.Popen(["seq", "5000"], stdout=child.stdin)
+    child.stdin.close()
+    bound = 3 + 2 + 1  # workers of the first, capacity (twice its workers) and workers of the second
+    keep = os.open(gate, os.O_RDWR)
+    worst = 0
+    for turn in range(1, 20):
+        until(lambda: len(lines(one)) >= turn + 2, child)
+        worst = max(worst, len(lines(one)) - len(lines(two)))
+        os.write(keep, b"\n")
+        until(lambda: len(lines(two)) >= turn, child)
+    until(lambda: len(lines(one)) - len(lines(two)) >= bound - 1, child)  # it is used, too
+    worst = max(worst, len(lines(one)) - len(lines(two)))
+    child.kill()
+    child.wait()
+    feeder.wait()
+    os.close(keep)
+    assert worst <= bound, f"{worst} ahead, {bound} declared"
+
+
+def max_in_flight_holds_for_the_whole_run():
+    done = run("-j8", "--capacity", "8", "--max-in-flight", "3", "echo + >>flight # {}", "::", "-j8", "echo - >>flight # {}", items=seq(60))
+    assert done.returncode == 0
+    now = most = 0
+    for line in lines(scratch / "flight"):
+        now += 1 if line == "+" else -1
+        most = max(most, now)
+    assert now == 0 and most <= 3, most
+
+
+def no_more_input_is_read_than_is_used():
+    child = start("-j1", "--capacity", "1", "--max-in-flight", "1", "echo {}; read x <stdin-gate", stdin=subprocess.PIPE)
+    os.mkfifo(scratch / "stdin-gate")
+    child.stdin.write("a\n")
+    child.stdin.close()
+    keep = os.open(scratch / "stdin-gate", os.O_RDWR)
+    os.write(keep, b"\n")
+    assert child.wait() == 0
+    os.close(keep)
+
+
+# --- failure ---
+
+def a_failed_item_is_1_and_told_and_the_others_go_on():
+    done = run("-j2", "test {} != 3", "::", "echo {}", items=seq(5))
+    assert done.returncode == 1 and sorted(done.out.split()) == ["1", "2", "4", "5"], done
+    assert "penstock: test: 3: exited with 1" in done.err, done.err
+
+
+def on_fail_stop_ends_the_run():
+    done = run("-j1", "--on-fail", "stop", "echo {}; test {} != 3", items=seq(1000))
+    assert done.returncode == 1 and done.out == "1\n2\n3\n", done
+    # Though others wait for their turn, and nothing more comes.
+    child = start("-k", "-j3", "--on-fail", "stop", "[ {} != 1 ] || until [ -e stopping ]; do sleep .01; done; echo {} | tee -a stopped; test {} != 1", stdin=subprocess.PIPE)
+    child.stdin.write(seq(9))
+    child.stdin.flush()
+    until(lambda: len(lines(scratch / "stopped")) >= 2, child)
+    (scratch / "stopping").touch()
+    out = child.stdout.read()
+    assert child.wait() == 1 and out.startswith("1\n2\n"), out
+
+
+def retries_are_counted_and_the_output_is_the_last_attempts():
+    script = "echo {} >>tries; echo try $PENSTOCK_ATTEMPT; test $(grep -cx {} tries) -ge 3"
+    done = run("-j2", "--retries", "2", "--backoff", "1ms", script, items=seq(4))
+    assert done.returncode == 0 and done.out == "try 3\n" * 4 and done.err.count("trying again") == 8, done
+    done = run("-j1", "--on-fail", "retry", "--backoff", "1ms", "echo x >>tries2; false", ":::", "a")
+    assert done.returncode == 1 and len(lines(scratch / "tries2")) == 3, done
+
+
+def a_timeout_ends_the_job_and_what_it_started():
+    done = run("-j1", "--timeout", "200ms", "--term-seq", "TERM,100ms,KILL", "trap '' TERM; sleep 1000 & echo $! >grandchild; wait; wait; sleep 1000", ":::", "x")
+    assert done.returncode == 1 and "took longer than 200 ms" in done.err, done
+    until(lambda: not alive(int((scratch / "grandchild").read_text())))
+
+
+def usage_is_2_with_a_hint():
+    for words, hint in [([], "a command is missing"), (["--job", "2", "x"], "did you mean --jobs"), (["-j"], "needs a value"), (["-j", "0", "x"], "number of workers"),
+                        (["echo", "::"], "missing after"), (["echo", "::", "--null", "cat"], "before the first command"), (["no-such-program-at-all"], "no program"),
+                        (["--timeout", "soon", "x"], "not a time"), (["--term-seq", "NOPE", "x"], "signals and times"), (["-a", "/not/there", "echo"], "No such file"),
+                        (["echo", "|", "cat"], "put the whole command in quotes"), (["--pass", "echo"], "last stage"), (["--header", "echo"], "--csv"),
+                        (["--name", "a", "x", "::", "--name", "a", "y"], "two stages"), (["--null=1", "x"], "takes no value"), (["-k", "--line-buffer", "x"], "choose one"),
+                        (["--on-fail", "perhaps", "x"], "stop, drop or retry"), (["echo", "::::", "f"], "GNU parallel")]:
+        done = run(*words)
+        assert done.returncode == 2 and hint in done.err and not done.out, (words, done)
+    help_text = run("-j2", "--help")
+    assert help_text.returncode == 0 and "--keep-order" in help_text.out and max(map(len, help_text.out.splitlines())) <= 120
+
+
+# --- the rest ---
+
+def a_pipeline_can_be_a_file():
+    (scratch / "p.toml").write_text("""
+keep-order = true
+retries = 1
+items = ["b", 7]
+[[stage]]
+name = "one"
+command = ["printf", "%s %s\\n", "{}", "$X"]
+jobs = 2
+env = {X = "red"}
+[[stage]]
+command = "echo {out} $PENSTOCK_STAGE"
+jobs = "1..2"
+""")
+    assert run("p.toml").out == "b $X echo\n7 $X echo\n"
+    assert run("p.toml", ":::", "z").out == "z $X echo\n"
+    assert run("--tag", "-a", "-", "p.toml", items="q\n").out == "q\tq $X echo\n"
+    for text, hint in [("x = 1\n[[stage]]\ncommand='true'", "line 1: there is no \"x\""), ("[[stage]]\ncommand='true'\njobs='many'", "line 3: --jobs"),
+                       ("[[stage]]\njobs=1", "line 1: a stage needs a command"), ("jobs=1\n[[stage]]\ncommand='true'", "belongs to one stage"),
+                       ("[[stage]]\ncommand='true'\nnull=true", "belongs to the whole run"), ("null='x'\n[[stage]]\ncommand='true'", "true or false"), ("", "no [[stage]]"),
+                       ("[[stage]", "line 1")]:
+        (scratch / "bad.toml").write_text(text)
+        done = run("bad.toml")
+        assert done.returncode == 2 and hint in done.err, (text, done)
+    assert "stand in p.toml" in run("-j2", "p.toml").err
+
+
+def workers_live_long_and_are_replaced():
+    (scratch / "worker.py").write_text("""
+import os, sys
+print(os.getpid(), file=open("worker-pids", "a"))
+for line in sys.stdin:
+    if line == "die\\n": os._exit(3)
+    if line == "hang\\n": sys.stdin.read()
+    print("got", line, end="", flush=True)
+""")
+    done = run("-k", "-j2", "--worker", "python3 worker.py", "::", "echo {out}", items="".join(f"{i}\n" for i in range(100)))
+    assert done.returncode == 0 and done.out == "".join(f"got {i}\n" for i in range(100)), done
+    assert len(lines(scratch / "worker-pids")) <= 2
+    # Fast enough for the pipeline to work in batches: order and bounds hold all the same.
+    for words in [["-k"], ["-k", "--capacity", "64"], ["--max-in-flight", "3"]]:
+        done = run(*words, "-j3", "--worker", "cat", items=seq(20000))
+        assert sorted(done.out.split(), key=int) == seq(20000).split() and (words[0] != "-k" or done.out == seq(20000)), words
+    done = run("-k", "-j1", "--timeout", "500ms", "--worker", "python3", "worker.py", items="a\ndie\nb\nhang\nc\n")
+    assert done.returncode == 1 and done.out == "got a\ngot b\ngot c\n", done
+    assert "die: " in done.err and "hang: " in done.err, done.err
+    assert run("--worker", "cat {}").returncode == 2
+
+
+def a_halt_rule_ends_the_run():
+    done = run("-j1", "--halt", "soon,success=3", "echo", items=seq(1000))
+    assert done.returncode == 0 and len(done.out.split()) == 3, done
+    done = run("-j1", "--halt", "soon,fail=2", "false", items=seq(1000))
+    assert done.returncode == 1 and done.err.count("exited with 1") == 2, done
+    done = run("-j1", "--halt", "soon,fail=50%", "echo {}; test $(({#} % 2)) = 0", items=seq(1000))
+    assert done.returncode == 1 and len(done.out.split()) == 20, done.out
+    done = run("-j1", "--halt", "soon,done=10%", "echo {}", ":::", *range(50))
+    assert done.returncode == 0 and len(done.out.split()) == 5, done
+    done = run("-j2", "--halt", "now,fail=1", "if [ {} = 2 ]; then until [ -e halting ]; do sleep .01; done; exit 1; fi; touch halting; sleep 1000", items=seq(2))
+    assert done.returncode == 1 and "2: exited with 1" in done.err and "1: exited" not in done.err, done
+
+
+def the_job_log_has_gnu_parallels_columns():
+    run("-j1", "--retries", "1", "--backoff", "1ms", "--joblog", "jobs.log", "printf abc; test {} != 'x\ty'", "::", "kill -9 $$ # {}", items="a\nx\ty\n")
+    rows = [line.split("\t") for line in lines(scratch / "jobs.log")]
+    assert rows[0] == "Seq Host Starttime JobRuntime Send Receive Exitval Signal Command Stage Attempt".split(), rows[0]
+    first = [r for r in rows[1:] if r[9] == "printf"]
+    assert [(r[0], r[6], r[10]) for r in first] == [("1", "0", "1"), ("2", "1", "1"), ("2", "1", "2")], rows
+    assert first[1][8] == "printf abc; test 'x\\ty' != 'x\\ty'", first
+    kills = [r for r in rows[1:] if r[9] == "kill"]
+    assert [(r[6], r[7]) for r in kills] == [("0", "9"), ("0", "9")], kills
+    assert all(abs(float(r[2]) - time.time()) < 3600 and float(r[3]) < 600 for r in rows[1:])
+
+
+def results_are_kept():
+    done = run("-j1", "--results", "kept", "echo out-{}; echo err-{} >&2; exit 3", ":::", "a b")
+    there = scratch / "kept/echo/1"
+    assert done.out == "out-a b\n" and {f.name: f.read_text() for f in there.iterdir()} == {
+        "stdout": "out-a b\n", "stderr": "err-a b\n", "item": "a b", "status": "exited with 3\n"}, done
+
+
+def the_report_is_json():
+    import json
+    assert run("--json", "report.json", "true", "::", "true", items=seq(5)).returncode == 0
+    report = json.loads((scratch / "report.json").read_text())
+    assert report["entered"] == report["delivered"] == 5 and [s["name"] for s in report["stages"]] == ["source", "true", "true-2"], report
+
+
+def the_bar_leaves_stdout_clean_and_tells_how_long():
+    import pty
+    terminal, end = pty.openpty()
+    child = subprocess.Popen([tool, "run", "--bar", "-j1", "echo {}; until [ -e bar-on ]; do sleep .01; done", ":::", "a", "b"], stdout=subprocess.PIPE, stderr=end)
+    os.close(end)
+    seen = b""
+    while b"of 2" not in seen and b"/2" not in seen:
+        seen += os.read(terminal, 4096)
+    (scratch / "bar-on").touch()
+    assert child.communicate(timeout=60)[0] == b"a\nb\n" and child.returncode == 0
+    os.close(terminal)
+
+
+def nice_and_memory_and_load_are_obeyed():
+    assert run("--nice", "7", "-j1", "cut -d' ' -f19 /proc/self/stat # {}", ":::", "x").out == f"{min(19, os.nice(0) + 7)}\n"
+    assert run("--memfree", "1k", "--load", "100000", "echo", ":::", "x").out == "x\n"
+    child = start("--memfree", "1000000G", "echo", ":::", "x")
+    until(lambda: len(list(pathlib.Path(f"/proc/{child.pid}/task").iterdir())) > 2, child)
+    child.send_signal(signal.SIGINT)
+    child.stderr.readline()
+    child.send_signal(signal.SIGINT)
+    assert child.communicate(timeout=60)[0] == "" and child.returncode == 130
+
+
+def the_manual_and_completion_know_every_option():
+    options = {w for line in run("--help").out.splitlines() if line.startswith(("  -", "      --")) for w in [line.split("--", 1)[1].split()[0]]}
+    assert len(options) > 30, options
+    manual, bash, zsh = (run(f"--print-{what}").out for what in ("manual", "bash-completion", "zsh-completion"))
+    for option in options:
+        assert "\\-\\-" + option.replace("-", "\\-") in manual and f"--{option} " in bash.replace('"', " ") and f"--{option}[" in zsh, option
+    asked = "source /dev/stdin; COMP_WORDS=(penstock run --max); COMP_CWORD=2; compopt() { :; }; _penstock; echo ${COMPREPLY[@]}"
+    done = subprocess.run(["bash", "-c", asked], input=bash, capture_output=True, text=True)
+    assert done.stdout == "--max-in-flight\n", done
+
+
+# --- signals ---
+
+def one_interrupt_drains():
+    for number in (signal.SIGINT, signal.SIGTERM):
+        mine = scratch / f"drain-{number}"
+        mine.mkdir()
+        child = start("-j2", "echo {} >>begun; until [ -e go ]; do sleep .01; done", "::", "echo {}", stdin=subprocess.PIPE, cwd=mine)
+        child.stdin.write(seq(3))
+        child.stdin.flush()  # and it stays open: more could come
+        until(lambda: len(lines(mine / "begun")) == 2, child)
+        child.send_signal(number)
+        until(lambda: select.select([child.stderr], [], [], 0)[0], child)
+        (mine / "go").touch()
+        out, err = child.communicate(timeout=60)
+        # What had entered is finished; the third may have been read already.
+        assert child.returncode == 130 and {"1", "2"} <= set(out.split()) <= {"1", "2", "3"}, (out, err)
+        assert sorted(lines(mine / "begun")) == sorted(out.split()), (out, err)
+
+
+def two_interrupts_kill_groups_and_strays():
+    mine = scratch / "kill"
+    mine.mkdir()
+    # One in the job's group, and one that has left it.
+    script = "trap '' TERM INT; sleep 1000 & echo $! >>pids; setsid sh -c 'echo $$ >>pids; exec sleep 1000' & echo $$ >>pids; wait; sleep 1000"
+    child = start("-j2", script, ":::", "a", "b", cwd=mine)
+    until(lambda: len(lines(mine / "pids")) == 6, child)
+    child.send_signal(signal.SIGINT)
+    child.stderr.readline()
+    child.send_signal(signal.SIGINT)
+    child.communicate(timeout=60)
+    assert child.returncode == 130, child.returncode
+    left = [pid for pid in lines(mine / "pids") if alive(pid)]
+    assert not left, left
+
+
+def a_process_left_behind_does_not_hold_the_run_up():
+    began = time.monotonic()
+    done = run("-j1", "sleep 1000 & echo $! >left; echo {}", ":::", "x")
+    pid = int((scratch / "left").read_text())
+    try:
+        assert done.returncode == 0 and done.out == "x\n" and time.monotonic() - began < 500
+        assert alive(pid)  # it may be a daemon, and meant
+    finally:
+        os.kill(pid, signal.SIGKILL)
+
+
+def orphans_do_not_stay_as_zombies():
+    child = start("-j2", "(sh -c 'exit 0' &); echo {}; [ {} != 200 ] || until [ -e enough ]; do sleep .01; done", stdin=subprocess.PIPE)
+    child.stdin.write(seq(200))
+    child.stdin.close()
+    seen = [child.stdout.readline() for _ in range(199)]
+    assert len(seen) == 199
+    states = collections.Counter()
+    for stat in pathlib.Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rsplit(")", 1)[1].split()
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if int(fields[1]) == child.pid:
+            states[fields[0]] += 1
+    (scratch / "enough").touch()
+    assert child.wait() == 0
+    assert states["Z"] < 20, states
+
+
+for each in [f for name, f in list(globals().items()) if callable(f) and getattr(f, "__module__", "") == "__main__"
+             and f.__code__.co_argcount == 0 and name not in ("test",)]:
+    test(each)
+print(f"{passed} passed, {failed} failed")
+sys.exit(1 if failed or not passed else 0)
