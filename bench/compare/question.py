@@ -22,6 +22,7 @@ NAMES = {
     "ordered": "penstock, ordered",
     "ceiling": "(the work alone)",
     "vfork": "bare vfork loop, two in flight",
+    "bare_loop": "a bare loop around poll",
     "spawn": "penstock, spawn and wait",
     "run_call": "penstock, run() on two threads",
     "command_stage": "penstock, a stage of two workers",

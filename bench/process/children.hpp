@@ -62,9 +62,10 @@ class collected_lines {
 };
 
 // vfork and exec, and nothing that a careful program does besides: the least that starting a program costs.
-inline pid_t bare_start(const char* const* words, int out) {
+inline pid_t bare_start(const char* const* words, int out, int in = -1) {
   const pid_t pid = ::vfork();
   if (pid == 0) {
+    if (in >= 0) ::dup2(in, STDIN_FILENO);
     if (out >= 0) ::dup2(out, STDOUT_FILENO);
     ::execv(words[0], const_cast<char* const*>(words));
     ::_exit(127);

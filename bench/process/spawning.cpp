@@ -22,9 +22,10 @@ using namespace penstock::process;
 
 constexpr std::size_t at_once = 2;
 
+// With the item, as by everybody: given exactly one argument, true(1) reads the locale before it looks at that.
 command command_of(bool echo, std::uint64_t n) {
   if (echo) return {"/bin/sh", "-c", "echo " + std::to_string(n)};
-  return {"/bin/true"};
+  return {"/bin/true", std::to_string(n)};
 }
 
 void bare(std::uint64_t count, bool echo, int out) {
@@ -37,9 +38,9 @@ void bare(std::uint64_t count, bool echo, int out) {
   };
   for (std::uint64_t i = 0; i < count; ++i) {
     if (running == at_once) wait_for_one();
-    const std::string script = "echo " + std::to_string(i);
+    const std::string number = std::to_string(i), script = "echo " + number;
     const std::array<const char*, 4> sh{"/bin/sh", "-c", script.c_str(), nullptr};
-    const std::array<const char*, 2> nothing{"/bin/true", nullptr};
+    const std::array<const char*, 3> nothing{"/bin/true", number.c_str(), nullptr};
     bench::bare_start(echo ? sh.data() : nothing.data(), echo ? out : -1);
     ++running;
   }

@@ -41,7 +41,7 @@ def spawn(system, count, what, program=None):
         before = used()
         if system == "python_pool":
             def one(n):
-                subprocess.run(["/bin/sh", "-c", "echo " + n] if shell else ["/bin/true"], stdout=out, check=True)
+                subprocess.run(["/bin/sh", "-c", "echo " + n] if shell else ["/bin/true", n], stdout=out, check=True)
 
             with concurrent.futures.ThreadPoolExecutor(2) as pool:
                 for _ in pool.map(one, numbers):

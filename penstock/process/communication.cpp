@@ -17,6 +17,10 @@
 namespace penstock::process {
 namespace {
 
+// So much is written or read at once: what is in the pipes stays in the processor's cache, and both ends have something to
+// do at any time.
+constexpr std::size_t at_once = std::size_t{128} << 10;
+
 void write_all(int fd, std::string_view bytes) {
   while (!bytes.empty()) {
     const ssize_t n = ::write(fd, bytes.data(), bytes.size());
@@ -93,7 +97,7 @@ class collected {
       if (text_.capacity() - kept_ < further_block) make_more_room();
       text_.resize(kept_ + further_block);
     }
-    return {text_.data() + kept_, text_.size() - kept_};
+    return {text_.data() + kept_, std::min(at_once, text_.size() - kept_)};
   }
   void make_more_room() {
     const std::size_t needed = kept_ + further_block;
@@ -111,7 +115,7 @@ class collected {
     if (std::align(4096, 1, begin, room)) ::madvise(begin, room, MADV_HUGEPAGE);
   }
   std::pair<char*, std::size_t> room_for_passing() {
-    const std::size_t size = enlarged_ ? further_block : usual_pipe;
+    const std::size_t size = enlarged_ ? at_once : usual_pipe;
     if (passing_size_ < size) {
       passing_ = std::make_unique_for_overwrite<char[]>(size);
       passing_size_ = size;
@@ -188,7 +192,7 @@ struct communication::state {
 void communication::state::write_some() {
   // Around the write only: what on_out() writes is its own affair.
   const no_sigpipe quietly;
-  const ssize_t n = ::write(in->get(), input.data() + written, input.size() - written);
+  const ssize_t n = ::write(in->get(), input.data() + written, std::min(at_once, input.size() - written));
   if (n < 0) {
     if (errno == EAGAIN || errno == EINTR) return;
     // It does not want to hear more: its own business.
