@@ -1,7 +1,7 @@
 // limited_wait: the part of something to be awaited that ends the wait at a wait_limit: a deadline, a stop token, or both.
 //
 //   struct pop final : limited_wait {
-//     void await_suspend(std::coroutine_handle<> h) { begin(h); ... }       // or go_on(), when it is over at once
+//     void await_suspend(std::coroutine_handle<> h) { begin(h); ... }
 //     T await_resume() { finish(); ... }
 //     void given_up() noexcept override { leave_the_line(); go_on(); }      // on the loop's thread, while it waits
 //   };
@@ -42,11 +42,11 @@ class limited_wait : private timer, private notice {
     if (limit_.stop().stop_possible()) on_stop_.emplace(limit_.stop(), call{this});
   }
   [[nodiscard]] bool waits() const noexcept { return waits_; }
-  // The coroutine is ready.
+  // The wait is over: the coroutine goes on. REQUIRES: as loop::resume_now().
   void go_on() noexcept {
     if (!std::exchange(waits_, false)) return;
     stop();
-    loop_->make_ready(*this);
+    loop_->resume_now(coroutine);
   }
   // No call from the limit comes any more.
   void finish() noexcept {

@@ -87,22 +87,24 @@ void loop::post(notice& n) noexcept {
 
 void loop::deliver() noexcept {
   if (posted_.load(std::memory_order_relaxed) == nullptr) return;
-  notice* n = posted_.exchange(nullptr, std::memory_order_acquire);
-  notice* in_order = nullptr;
-  while (n) {
+  for (notice* n = posted_.exchange(nullptr, std::memory_order_acquire); n != nullptr;) {
     notice* const next = n->next_;
-    n->next_ = in_order;
-    in_order = n;
+    n->next_ = being_delivered_;
+    being_delivered_ = n;
     n = next;
   }
-  while (in_order) {
-    notice* const next = in_order->next_;
-    in_order->delivered();
-    in_order = next;
+  while (notice* const n = being_delivered_) {
+    being_delivered_ = n->next_;
+    n->delivered();  // may retract others
   }
 }
 
 void loop::retract(notice& n) noexcept {
+  for (notice** at = &being_delivered_; *at != nullptr; at = &(*at)->next_)
+    if (*at == &n) {
+      *at = n.next_;
+      return;
+    }
   // Everything is taken and the rest put back: rare, because it takes a call that came just before it was not wanted.
   notice* all = posted_.load(std::memory_order_relaxed);
   if (all == nullptr || all == asleep()) return;

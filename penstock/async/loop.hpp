@@ -92,6 +92,9 @@ class loop {
   // --- for what is awaited ---
   void make_ready(ready_link& one) noexcept { ready_.push_back(one); }
   void start(timer& t, system::clock::time_point when) noexcept;
+  // REQUIRES: from due(), delivered() or happened(), as the last thing they do. Nothing can come between what they did
+  // for the coroutine and its going on, so nothing that was taken for it is lost when it is destroyed.
+  void resume_now(std::coroutine_handle<> h) noexcept { resume(h); }
   void soon(chore& c) noexcept {
     if (!c.is_linked()) chores_.push_back(c);
   }
@@ -139,7 +142,8 @@ class loop {
   void* batch_ = nullptr;  // the events that poll() is telling about
   int batch_left_ = 0;
   timer_wheel timers_;
-  bool timed_ = false;  // whether there may be timers
+  bool timed_ = false;                 // whether there may be timers
+  notice* being_delivered_ = nullptr;  // a list
   unique_fd epoll_;
   unique_fd wake_;
   alignas(64) std::atomic<notice*> posted_ =

@@ -1,7 +1,7 @@
 // sleep_for(how_long), sleep_until(when): a task waits, its thread does not.
 //
 //   co_await sleep_for(100ms);
-//   if (!co_await sleep_until({stop, 100ms})) co_return;       // true: the whole time went by; false: a stop came
+//   const bool whole = co_await sleep_until({stop, 100ms});     // false: a stop came before
 //
 // PRECISION  Never early; late by up to 65 µs of the loop's and 50 µs of Linux's, and by whatever else is ready.
 // COST       40 bytes in the waiting task.

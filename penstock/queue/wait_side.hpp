@@ -17,6 +17,9 @@
 // PATIENCE    A patient thread is content to be called when there is a good deal to do, so that one wake buys many
 //             items; how much is could_go_on(true)'s to say. For 1 ms only, then by the first chance: the other side may
 //             make room for one and then wait for this very thread. So nothing can come to depend on patience.
+// WITHOUT A THREAD  wait_in_line() is one turn of the same for somebody who does not sleep (place::told): it stands in line,
+//             tries a last time, and is told when to try again. The call that it was given is its own until it has tried:
+//             what it was called for may be gone by then, and it goes on waiting where it stands.
 // THREADS     Everything at the same time.
 // ENDING      call_all() after the structure was closed. Destroying: REQUIRES that nobody waits.
 #pragma once
@@ -49,6 +52,14 @@ class wait_side {
   // large: many items fit in, so looking at once is dear. patient: see PATIENCE.
   template <class Try, class CouldGoOn>
   trial wait_for(Try try_it, CouldGoOn could_go_on, const wait_limit& limit, bool large, bool patient);
+
+  // One try of somebody who does not sleep. done: `self` is out of the line. Else it is in it, and will be told when to try
+  // again. REQUIRES: self.told; not at the same time for one `self`.
+  template <class Try, class CouldGoOn>
+  trial wait_in_line(wait_line::place& self, Try try_it, CouldGoOn could_go_on);
+  // It gives up: it is not told any more, and its call is passed on.
+  template <class CouldGoOn>
+  void leave(wait_line::place& self, CouldGoOn could_go_on) noexcept;
 
   // Something was changed that may let somebody here go on.
   template <class CouldGoOn>
@@ -138,6 +149,32 @@ trial wait_side::wait_for(Try try_it, CouldGoOn could_go_on, const wait_limit& l
   line_.leave(self);
   settle(wakes, could_go_on);
   return result;
+}
+
+template <class Try, class CouldGoOn>
+trial wait_side::wait_in_line(wait_line::place& self, Try try_it, CouldGoOn could_go_on) {
+  pending_wakes wakes;
+  const mutex_lock lock(mutex_);
+  if (!self.in_line) ++waits_;
+  line_.join(self);
+  self.get_ready();
+  announce(eager);
+  system::heavy_fence();
+  const trial result = try_it();
+  if (result == trial::done) {
+    line_.leave(self);
+    settle(wakes, could_go_on);
+  }
+  return result;
+}
+
+template <class CouldGoOn>
+void wait_side::leave(wait_line::place& self, CouldGoOn could_go_on) noexcept {
+  pending_wakes wakes;
+  const mutex_lock lock(mutex_);
+  if (!self.in_line) return;
+  line_.leave(self);
+  settle(wakes, could_go_on);
 }
 
 template <class CouldGoOn>
