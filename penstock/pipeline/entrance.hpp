@@ -74,6 +74,28 @@ class entrance {
     return waiting() != 0;
   }
 
+  // --- for those who wait without a thread: place::told ---
+  // Whether something is there, or the end. False: `self` stands in line.
+  bool items_in_line(wait_line::place& self) {
+    return for_items_.wait_in_line(
+               self, [&] { return waiting() || is_closed() ? trial::done : trial::again; }, items_or_end()) ==
+           trial::done;
+  }
+  void leave_items_line(wait_line::place& self) noexcept { for_items_.leave(self, items_or_end()); }
+  // As reserve(); 0: `self` stands in line, unless it is closed.
+  std::size_t reserve_in_line(std::size_t most, wait_line::place& self) noexcept {
+    std::size_t got = 0;
+    for_room_.wait_in_line(
+        self,
+        [&] {
+          got = take_room(most);
+          return got || is_closed() ? trial::done : trial::again;
+        },
+        room_for_one());
+    return got;
+  }
+  void leave_room_line(wait_line::place& self) noexcept { for_room_.leave(self, room_for_one()); }
+
   // --- the end ---
   void close() noexcept {
     ring_.close();

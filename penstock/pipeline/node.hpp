@@ -23,6 +23,7 @@
 #include <penstock/pipeline/report.hpp>
 #include <penstock/pipeline/worker.hpp>
 #include <penstock/queue/status.hpp>
+#include <penstock/queue/wait_line.hpp>
 
 namespace penstock {
 
@@ -145,6 +146,10 @@ class inlet {
   // Promises room for up to `most` items without waiting; returns how many. What is not used is given back.
   [[nodiscard]] virtual std::size_t reserve(std::size_t most) noexcept = 0;
   virtual void give_back(std::size_t places) noexcept = 0;
+  // The same for somebody who waits without a thread (place::told). 0: `self` stands in line, and asks again when it is
+  // told. npos: nothing can be promised, because the input is closed or has a limit in bytes.
+  [[nodiscard]] virtual std::size_t reserve_in_line(std::size_t most, wait_line::place& self) noexcept = 0;
+  virtual void leave_line(wait_line::place& self) noexcept = 0;
   // Takes `count` items, for which there are promised places, in every case: they enter the stage, or are counted as
   // entered and returned because the run is being stopped.
   virtual void accept(envelope<T>* items, std::size_t count) noexcept = 0;

@@ -77,6 +77,12 @@ class thread_stage final : public node, public inlet<In> {
     return policy_.options().capacity_bytes ? 0 : entrance_.reserve(most);
   }
   void give_back(std::size_t places) noexcept override { entrance_.give_back(places); }
+  std::size_t reserve_in_line(std::size_t most, wait_line::place& self) noexcept override {
+    if (entrance_.weighs()) return inlet<In>::npos;
+    const std::size_t places = entrance_.reserve_in_line(most, self);
+    return places == 0 && entrance_.is_closed() ? inlet<In>::npos : places;
+  }
+  void leave_line(wait_line::place& self) noexcept override { entrance_.leave_room_line(self); }
   void accept(envelope<In>* items, std::size_t count) noexcept override;
   bool await(envelope<In>* items, std::size_t count, crew_member& me) noexcept override;
   bool accept(envelope<In>&& item, worker& from, crew_member& me) noexcept override;
