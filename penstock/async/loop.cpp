@@ -25,7 +25,11 @@ unique_fd checked(int fd, const char* what) {
 }  // namespace
 
 loop::loop()
-    : timers_(now_ns()),
+    : number_([] {
+        static std::atomic<std::uint64_t> last = 0;
+        return last.fetch_add(1, std::memory_order_relaxed) + 1;  // a count; orders nothing
+      }()),
+      timers_(now_ns()),
       epoll_(checked(::epoll_create1(EPOLL_CLOEXEC), "epoll_create1")),
       wake_(checked(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), "eventfd")) {
   assert(!here_ && "penstock: a thread has one loop; inside of a task, co_await instead of run()");

@@ -87,7 +87,10 @@ class loop {
     assert(here_ && "penstock: what is awaited needs a loop: run(task)");
     return *here_;
   }
-  [[nodiscard]] static bool is_here() noexcept { return here_ != nullptr; }
+  // Of all loops there have been: for what may outlive one.
+  [[nodiscard]] std::uint64_t number() const noexcept { return number_; }
+  // Whether this thread has the loop with that number.
+  [[nodiscard]] static bool is_here(std::uint64_t number) noexcept { return here_ && here_->number_ == number; }
 
   // --- for what is awaited ---
   void make_ready(ready_link& one) noexcept { ready_.push_back(one); }
@@ -134,6 +137,7 @@ class loop {
 
   static constinit thread_local loop* here_;
 
+  const std::uint64_t number_;
   std::coroutine_handle<> next_;
   links<ready_link> ready_;
   links<chore> chores_;
