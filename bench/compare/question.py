@@ -18,6 +18,9 @@ NAMES = {
     "moodycamel": "moodycamel + semaphore",
     "go": "Go channels",
     "python": "Python queue.Queue",
+    "asio": "Boost.Asio",
+    "coroutine2": "Boost.Coroutine2",
+    "threads": "a thread each",
     "unordered": "penstock, unordered",
     "ordered": "penstock, ordered",
     "ceiling": "(the work alone)",
@@ -129,7 +132,7 @@ def _at_most(rounds, limit):
 
 def answer(question, programs, rounds, systems, measured):
     """Runs every system on every column, in turn, round by round."""
-    replaced = {"python": ["/usr/bin/python3", str(programs / "python_queue.py")]}
+    replaced = {"python": ["/usr/bin/python3", str(programs / "python_queue.py")], "python_async": ["/usr/bin/python3", str(programs / "python_async.py")]}
     rounds = _at_most(rounds, question.rounds)
     broken = set()
     for turn in range(rounds):
