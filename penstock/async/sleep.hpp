@@ -4,7 +4,7 @@
 //   const bool whole = co_await sleep_until({stop, 100ms});     // false: a stop came before
 //
 // PRECISION  Never early; late by up to 65 µs of the loop's and 50 µs of Linux's, and by whatever else is ready.
-// COST       40 bytes in the waiting task.
+// COST       48 bytes in the waiting task.
 #pragma once
 
 #include <chrono>
