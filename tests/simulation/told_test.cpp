@@ -332,6 +332,81 @@ TEST(simulated_told_plain, a_heavy_one_is_not_overtaken) {
   }
 }
 
+// --- parts of a budget ---
+
+class told_borrower : private budget::place {
+ public:
+  told_borrower() noexcept {
+    told = [](budget::place& p) noexcept { static_cast<told_borrower&>(p).calls_.call(); };
+  }
+  void cancel() noexcept { calls_.cancel(); }
+  // Nothing: it was cancelled.
+  std::optional<budget::reservation> acquire(budget& all, std::uint64_t amount_wanted) {
+    for (;;) {
+      auto part = all.acquire_in_line(amount_wanted, *this);
+      if (!part && calls_.wait()) continue;
+      all.leave(*this);
+      calls_.forget(called);
+      return part;
+    }
+  }
+
+ private:
+  calls calls_;
+};
+
+// Each of them holds its part until the other one has one, too: nobody is called but by who came before.
+TEST(simulated_told_budget, one_that_comes_to_its_turn_calls_the_next) {
+  const auto done = explore(bounds(2), [] {
+    budget all(2);
+    auto one = all.acquire(1), other = all.acquire(1);
+    system::atomic<std::uint32_t> holding = 0;
+    const auto hold = [&](const std::optional<budget::reservation>& part) {
+      check(part.has_value());
+      ++holding;
+      system::futex_wake(holding, 2);
+      for (std::uint32_t now = holding; now < 2; now = holding) system::futex_wait(holding, now, system::never);
+    };
+    {
+      const thread tasks([&] {
+        told_borrower self;
+        hold(self.acquire(all, 1));
+      });
+      const thread sleeps([&] { hold(all.acquire(1)); });
+      one->shrink_to(0);
+      other->shrink_to(0);
+    }
+    check(all.in_use() == 0);
+  });
+  if (!done.complete) std::cout << "cut short after " << done.runs << " runs\n";
+}
+
+TEST(simulated_told_budget, one_that_is_cancelled_lets_the_next_one_come) {
+  explore(bounds(2), [] {
+    budget all(2);
+    auto mine = all.acquire(1);
+    told_borrower task;
+    {
+      const thread tasks([&] { (void)task.acquire(all, 2); });
+      const thread sleeps([&] { check(all.acquire(1).has_value()); });
+      task.cancel();
+    }
+  });
+}
+
+TEST(simulated_told_budget, a_large_one_is_not_overtaken) {
+  explore(bounds(0), [] {
+    budget all(2);
+    auto mine = all.acquire(1);
+    budget::place large, small;
+    large.told = small.told = [](budget::place&) noexcept {};
+    check(!all.acquire_in_line(2, large) && !all.acquire_in_line(1, small));
+    mine.reset();
+    check(!all.acquire_in_line(1, small) && all.acquire_in_line(2, large));
+    check(all.acquire_in_line(1, small).has_value());
+  });
+}
+
 // --- places in an entrance, and the items behind it ---
 
 envelope<item> enveloped(number n) { return {box<item>(item(n)), n, 0, n}; }  // as many bytes as its number
@@ -371,12 +446,12 @@ bool take(told_one& self, entrance<item>& e) {
   }
 }
 
-// Without a limit in bytes, and with one that is narrower than the capacity.
+// Without a limit in bytes, with one that is narrower than the capacity, and with one that is wider.
 template <class Body>
 void explore_entrances(unsigned preemptions, Body body) {
-  for (const std::size_t bytes : {0, 3}) {
+  for (const std::size_t bytes : {0, 3, 9}) {
     const auto done = explore(bounds(preemptions), [&] {
-      entrance<item> e(bytes ? 4 : 1, bytes);
+      entrance<item> e(bytes == 3 ? 4 : 1, bytes);
       body(e);
       e.close();
       for (const envelope<item>& rest : e.hand_over()) (void)rest;  // gives their bytes back
