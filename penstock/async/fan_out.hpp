@@ -68,12 +68,14 @@ namespace fan_out_parts {
 
 template <class Range>
 concept elements = std::ranges::random_access_range<Range> && std::ranges::sized_range<Range>;
-template <class Range>
+template <elements Range>
 decltype(auto) at(Range& range, std::size_t index) {
   return std::ranges::begin(range)[static_cast<std::ranges::range_difference_t<Range>>(index)];
 }
 
 template <class F, class Range>
+  requires std::invocable<F&, decltype(at(std::declval<Range&>(), 0))> ||
+           std::invocable<F&, decltype(at(std::declval<Range&>(), 0)), std::stop_token>
 decltype(auto) call(F& f, Range& range, std::size_t index, const std::stop_token& stop) {
   if constexpr (std::invocable<F&, decltype(at(range, index)), std::stop_token>)
     return std::invoke(f, at(range, index), stop);

@@ -79,6 +79,7 @@ class one_of {
 };
 
 template <class F, class Argument>
+  requires std::invocable<F&, Argument&&> || std::invocable<F&, Argument&&, std::stop_token>
 decltype(auto) call_one(F& f, Argument&& argument, const std::stop_token& stop) {
   if constexpr (std::invocable<F&, Argument&&, std::stop_token>)
     return std::invoke(f, std::forward<Argument>(argument), stop);

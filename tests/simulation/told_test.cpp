@@ -62,8 +62,13 @@ class calls {
 // its loop. A cancel does what a task's destructor does.
 class told_one : private wait_line::place {
  public:
-  told_one() noexcept {
+  explicit told_one(bool is_patient = false) noexcept {
     told = [](wait_line::place& p) noexcept { static_cast<told_one&>(p).calls_.call(); };
+    patient = is_patient;
+  }
+  template <class Queue>
+  void lose_patience(Queue& q) noexcept {
+    q.lose_patience(*this);
   }
   // From any thread.
   void cancel() noexcept { calls_.cancel(); }
@@ -304,6 +309,21 @@ TYPED_TEST(simulated_told, a_call_that_comes_too_late_is_not_the_end) {
     if (q.try_push(2) == conqueue_status::success) check(q.pop().has_value());
     tasks.join();
   });
+}
+
+// One that is content to be told when half of a large queue is free: whenever it loses its patience, before, meanwhile or
+// after, one place is enough for it.
+TYPED_TEST(simulated_told, one_that_loses_its_patience_is_told_of_the_first_place) {
+  const auto done = explore(bounds(2), [] {
+    testing::queue_of<TypeParam, item> q(16);
+    while (q.try_push(0) == conqueue_status::success) {
+    }
+    told_one task(true);
+    const thread tasks([&] { check(task.push(q, 1)); });
+    const thread takes([&] { check(q.try_pop().has_value()); });
+    task.lose_patience(q);
+  });
+  if (!done.complete) std::cout << "cut short after " << done.runs << " runs\n";
 }
 
 // With weights nobody overtakes, whoever waits how: heavy ones would wait for ever.
