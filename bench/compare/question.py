@@ -18,6 +18,14 @@ NAMES = {
     "moodycamel": "moodycamel + semaphore",
     "go": "Go channels",
     "python": "Python queue.Queue",
+    "asyncio": "Python asyncio",
+    "generator": "Python generator",
+    "batches": "penstock, 64 at once",
+    "epoll": "bare epoll loop",
+    "asio": "Boost.Asio",
+    "coroutine2": "Boost.Coroutine2",
+    "threads": "a thread each",
+    "blocking": "penstock queue, two threads that block",
     "unordered": "penstock, unordered",
     "ordered": "penstock, ordered",
     "ceiling": "(the work alone)",
@@ -37,6 +45,8 @@ NAMES = {
     "one_by_one": "penstock, one by one",
     "python_processes": "Python ProcessPoolExecutor, two workers",
 }
+# Rivals that are scripts, by the names of their files.
+PYTHON = {"python": "python_queue.py", "python_async": "python_async.py", "process_rivals": "process_rivals.py"}
 TIMEOUT = 120  # seconds, for one run
 
 
@@ -144,7 +154,7 @@ def _at_most(rounds, limit):
 
 def answer(question, programs, rounds, systems, measured):
     """Runs every system on every column, in turn, round by round."""
-    replaced = {"python": ["/usr/bin/python3", str(programs / "python_queue.py")], "process_rivals": ["/usr/bin/python3", str(programs / "process_rivals.py")]}
+    replaced = {name: ["/usr/bin/python3", str(programs / script)] for name, script in PYTHON.items()}
     rounds = _at_most(rounds, question.rounds)
     broken = set()
     for turn in range(rounds):

@@ -18,6 +18,7 @@
 #include <penstock/base/system.hpp>
 #include <penstock/base/wait_limit.hpp>
 #include <penstock/pipeline/crew.hpp>
+#include <penstock/pipeline/entrance.hpp>
 #include <penstock/pipeline/item.hpp>
 #include <penstock/pipeline/options.hpp>
 #include <penstock/pipeline/report.hpp>
@@ -167,6 +168,10 @@ class inlet {
   // The same for one without a promise: waits for room. Failed, too, if its size cannot be told. False: no more will be
   // taken. `from`: the worker that calls, for its waiting time.
   virtual bool accept(envelope<T>&& item, worker& from, crew_member& me) noexcept = 0;
+  // The same for one who waits without a thread. False: `self` stands in line, and calls again with the same item when it is
+  // told; or leaves.
+  [[nodiscard]] virtual bool accept_in_line(envelope<T>&& item, outside_place& self) noexcept = 0;
+  virtual void leave_line(outside_place& self) noexcept = 0;
   // For those who can keep an item that is refused: it stays in `item`, and nothing is counted.
   virtual conqueue_status offer(envelope<T>& item, const wait_limit* limit) = 0;
   // Room that could be promised now; npos where it cannot be told beforehand (a limit in bytes).

@@ -39,16 +39,23 @@ void stage_policy::check() const {
           "a sink with several workers cannot keep the order: use one worker");
 }
 
-bool stage_policy::try_again(unsigned attempt, const std::exception_ptr& cause, worker& self) const {
-  if (attempt >= options_.retry.attempts || control_.stopping()) return false;
-  if (options_.retry.retry_if && !options_.retry.retry_if(cause)) return false;
+std::optional<std::chrono::nanoseconds> stage_policy::pause_after(unsigned attempt,
+                                                                  const std::exception_ptr& cause) const {
+  if (attempt >= options_.retry.attempts || control_.stopping()) return std::nullopt;
+  if (options_.retry.retry_if && !options_.retry.retry_if(cause)) return std::nullopt;
   // Doubled in floating point: no overflow after 60 attempts.
   double pause = static_cast<double>(options_.retry.backoff.count());
   const auto most = static_cast<double>(options_.retry.max_backoff.count());
   for (unsigned i = 1; i < attempt && pause < most; ++i) pause *= 2;
   pause = std::min(pause, most) * (1 - options_.retry.jitter * system::random_share());
+  return std::chrono::nanoseconds(static_cast<std::int64_t>(pause));
+}
+
+bool stage_policy::try_again(unsigned attempt, const std::exception_ptr& cause, worker& self) const {
+  const auto pause = pause_after(attempt, cause);
+  if (!pause) return false;
   const counted_wait waiting(self, wait_kind::paused);
-  if (!sleep_for(std::chrono::nanoseconds(static_cast<std::int64_t>(pause)), control_.stop_token())) return false;
+  if (!sleep_for(*pause, control_.stop_token())) return false;
   self.retried.add();
   return true;
 }

@@ -3,8 +3,10 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <exception>
+#include <optional>
 #include <string>
 
 #include <penstock/pipeline/options.hpp>
@@ -38,6 +40,9 @@ class stage_policy {
   [[nodiscard]] bool must_keep(unsigned attempt) const noexcept {
     return attempt < options_.retry.attempts || options_.dead_letter != nullptr;
   }
+  // After a failed attempt: the pause before the next one; empty: there is none.
+  [[nodiscard]] std::optional<std::chrono::nanoseconds> pause_after(unsigned attempt,
+                                                                    const std::exception_ptr& cause) const;
   // After a failed attempt: true once the pause before the next one is over; false if there is none, or a stop came in
   // between.
   bool try_again(unsigned attempt, const std::exception_ptr& cause, worker& self) const;

@@ -183,6 +183,11 @@ struct communication::state {
   std::vector<pollfd> fds;
 
   [[nodiscard]] bool pipes_open() const { return out.is_open() || err.is_open(); }
+  static constexpr auto none = static_cast<std::size_t>(-1);
+  struct places {
+    std::size_t in = none, out = none, err = none, first_child = 0;
+  };
+  places list_descriptors();  // into fds
   void write_some();
   void note_ends();
   void finish();
@@ -228,6 +233,22 @@ void communication::state::finish() {
   over = true;
 }
 
+auto communication::state::list_descriptors() -> places {
+  fds.clear();
+  const auto add = [this](int fd, short events) {
+    fds.push_back({fd, events, 0});
+    return fds.size() - 1;
+  };
+  places at;
+  if (in && *in) at.in = add(in->get(), POLLOUT);
+  if (out.is_open()) at.out = add(out.fd(), POLLIN);
+  if (err.is_open()) at.err = add(err.fd(), POLLIN);
+  at.first_child = fds.size();
+  for (std::size_t i = 0; i < children.size(); ++i)
+    if (!ended[i]) add(children[i]->descriptor(), POLLIN);
+  return at;
+}
+
 bool communication::state::advance(const wait_limit& limit) {
   if (over) return true;
   limited_poll until(limit);
@@ -239,25 +260,14 @@ bool communication::state::advance(const wait_limit& limit) {
     }
     // Asked by itself: with a child that always has something to say, waiting never comes to its limit.
     if (anything_seen && limit.reached()) return false;
-    fds.clear();
-    const auto add = [this](int fd, short events) {
-      fds.push_back({fd, events, 0});
-      return fds.size() - 1;
-    };
-    constexpr auto none = static_cast<std::size_t>(-1);
-    const std::size_t at_in = in && *in ? add(in->get(), POLLOUT) : none;
-    const std::size_t at_out = out.is_open() ? add(out.fd(), POLLIN) : none;
-    const std::size_t at_err = err.is_open() ? add(err.fd(), POLLIN) : none;
-    const std::size_t first_child = fds.size();
-    for (std::size_t i = 0; i < children.size(); ++i)
-      if (!ended[i]) add(children[i]->descriptor(), POLLIN);
+    const places at = list_descriptors();
     if (!until.wait(fds, drain_until) && system::clock::now() < drain_until) return false;
-    const auto ready = [this](std::size_t at) { return at != none && fds[at].revents != 0; };
-    for (std::size_t i = 0, at = first_child; i < children.size(); ++i)
-      if (!ended[i] && fds[at++].revents) ended[i] = true;
-    if (ready(at_in)) write_some();
-    if (ready(at_out)) out.read_some();
-    if (ready(at_err)) err.read_some();
+    const auto ready = [this](std::size_t place) { return place != none && fds[place].revents != 0; };
+    for (std::size_t i = 0, place = at.first_child; i < children.size(); ++i)
+      if (!ended[i] && fds[place++].revents) ended[i] = true;
+    if (ready(at.in)) write_some();
+    if (ready(at.out)) out.read_some();
+    if (ready(at.err)) err.read_some();
   }
 }
 
@@ -284,9 +294,18 @@ communication::~communication() = default;
 
 bool communication::advance(const wait_limit& limit) { return state_->advance(limit); }
 
-bool communication::terminate(const termination& how) {
+communication::wait communication::waits_for() const {
   state& s = *state_;
-  if (s.over) return true;
+  if (s.over) return {};
+  s.note_ends();
+  if (s.all_ended && !s.pipes_open()) return {};
+  s.list_descriptors();
+  return {s.fds, s.drain_until};
+}
+
+void communication::begin_termination() {
+  state& s = *state_;
+  if (s.over) return;
   s.group_goes_along = true;
   s.drain = std::min<std::chrono::nanoseconds>(s.drain, std::chrono::milliseconds(250));
   if (s.all_ended) {
@@ -294,14 +313,25 @@ bool communication::terminate(const termination& how) {
     s.children.front()->signal_group(SIGKILL);
     s.drain_until = std::min(s.drain_until, wait_limit(s.drain).deadline());
   }
+}
+
+void communication::signal(int number) {
+  state& s = *state_;
+  if (s.over) return;
   child& leader = *s.children.front();
+  // SIGCONT, because a stopped process would hear only after somebody has let it go on.
+  for (const int one : {number, SIGCONT}) {
+    leader.signal_group(one);
+    if (leader.leads_group()) continue;
+    for (std::size_t i = 1; i < s.children.size(); ++i) s.children[i]->signal(one);
+  }
+}
+
+bool communication::terminate(const termination& how) {
+  begin_termination();
+  if (state_->over) return true;
   for (const termination::step& step : how.steps()) {
-    // SIGCONT, because a stopped process would hear only after somebody has let it go on.
-    for (const int signal : {step.signal, SIGCONT}) {
-      leader.signal_group(signal);
-      if (leader.leads_group()) continue;
-      for (std::size_t i = 1; i < s.children.size(); ++i) s.children[i]->signal(signal);
-    }
+    signal(step.signal);
     if (advance(step.wait)) return true;
   }
   return false;

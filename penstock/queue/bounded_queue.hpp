@@ -48,6 +48,7 @@
 #include <penstock/queue/plain_engine.hpp>
 #include <penstock/queue/ring.hpp>
 #include <penstock/queue/status.hpp>
+#include <penstock/queue/wait_line.hpp>
 
 namespace penstock {
 
@@ -124,6 +125,20 @@ class bounded_queue final {
   // for (auto& item : queue.items()): each item leased for one turn of the loop; ends when closed and drained, or at
   // the limit.
   [[nodiscard]] items_range items(wait_limit limit = {}) { return items_range(*this, std::move(limit)); }
+
+  // --- without a thread ---------------------------------------------------------------------------------------------
+  // For what waits otherwise than by sleeping (penstock/async/queue_ends.hpp). As the calls above, but where they would
+  // wait, `self` stands in line and is told (place::told) when to call again; until then the item stays with its owner.
+  // Whoever gives up leaves, before `self` goes.
+  conqueue_status push_in_line(wait_line::place& self, T& item) { return engine_.insert_in_line(self, item); }
+  conqueue_status pop_in_line(wait_line::place& self, std::optional<T>& out) {
+    return engine_.extract_in_line(self, after_pop::done,
+                                   [&](T& item, std::uint64_t) { out.emplace(std::move(item)); });
+  }
+  // One that is `patient` is told when much has become free. Whoever says so waits for a millisecond, then says:
+  void lose_patience(wait_line::place& self) noexcept { engine_.lose_patience(self); }
+  void leave_push(wait_line::place& self) noexcept { engine_.leave_insert(self); }
+  void leave_pop(wait_line::place& self) noexcept { engine_.leave_extract(self); }
 
   // --- ending -------------------------------------------------------------------------------------------------------
   void close() noexcept { engine_.close(); }
@@ -248,6 +263,22 @@ class chosen_engine {
   }
   std::size_t pop_some(std::vector<T>& into, std::size_t most, const wait_limit& limit) {
     return on_engine([&](auto& engine) { return engine.pop_some(into, most, limit); });
+  }
+  conqueue_status insert_in_line(wait_line::place& self, T& item) {
+    return on_engine([&](auto& engine) { return engine.insert_in_line(self, item); });
+  }
+  template <class Take>
+  conqueue_status extract_in_line(wait_line::place& self, after_pop then, Take take) {
+    return on_engine([&](auto& engine) { return engine.extract_in_line(self, then, std::move(take)); });
+  }
+  void lose_patience(wait_line::place& self) noexcept {
+    on_engine([&](auto& engine) { engine.lose_patience(self); });
+  }
+  void leave_insert(wait_line::place& self) noexcept {
+    on_engine([&](auto& engine) { engine.leave_insert(self); });
+  }
+  void leave_extract(wait_line::place& self) noexcept {
+    on_engine([&](auto& engine) { engine.leave_extract(self); });
   }
   void close() noexcept {
     on_engine([](auto& engine) { engine.close(); });

@@ -49,6 +49,16 @@ class fast_engine final : private lease_issuer {
   conqueue_status extract(after_pop then, const wait_limit* limit, Take take) noexcept;
   std::size_t pop_some(std::vector<T>& into, std::size_t most, const wait_limit& limit);
 
+  // Of somebody who does not sleep: instead of waiting, `self` stands in line and is told when to try again.
+  conqueue_status insert_in_line(wait_line::place& self, T& item) noexcept;
+  template <class Take>
+  conqueue_status extract_in_line(wait_line::place& self, after_pop then, Take take) noexcept;
+  // It has said that it was patient, and was for long enough.
+  void lose_patience(wait_line::place& self) noexcept { producers_.lose_patience(self, has_room()); }
+  // It gives up.
+  void leave_insert(wait_line::place& self) noexcept { producers_.leave(self, has_room()); }
+  void leave_extract(wait_line::place& self) noexcept { consumers_.leave(self, has_item()); }
+
   void close() noexcept;
   [[nodiscard]] bool is_closed() const noexcept { return ring_.is_closed(); }
   [[nodiscard]] ring<T> cancel() noexcept;
@@ -63,6 +73,8 @@ class fast_engine final : private lease_issuer {
   using claim = typename slot_ring<T>::claim;
   using verdict = typename slot_ring<T>::verdict;
 
+  template <class Take>
+  void take_out(const claim& mine, after_pop then, Take& take) noexcept;
   claim wait_to_push(const wait_limit& limit);
   claim wait_to_pop(std::size_t most, const wait_limit& limit);
   static trial outcome(const claim& c) noexcept {
@@ -177,11 +189,17 @@ conqueue_status fast_engine<T>::extract(after_pop then, const wait_limit* limit,
     if (mine.result == verdict::closed) return conqueue_status::closed;
     if (mine.count == 0) return conqueue_status::empty;
   }
+  take_out(mine, then, take);
+  return conqueue_status::success;
+}
+
+template <class T>
+template <class Take>
+void fast_engine<T>::take_out(const claim& mine, after_pop then, Take& take) noexcept {
   take(*ring_.item(mine), ring_.number(mine));
   if (then == after_pop::leased) leases_out_.fetch_add(1, std::memory_order_relaxed);  // before vacate(); see JOIN
   ring_.vacate(mine);
   popped();
-  return conqueue_status::success;
 }
 
 template <class T>
@@ -225,6 +243,30 @@ auto fast_engine<T>::wait_to_pop(std::size_t most, const wait_limit& limit) -> c
   claim mine;
   consumers_.wait_for([&] { return outcome(mine = ring_.claim_pop(most)); }, has_item(), limit, is_large(), false);
   return mine;
+}
+
+template <class T>
+conqueue_status fast_engine<T>::insert_in_line(wait_line::place& self, T& item) noexcept {
+  claim mine;
+  producers_.wait_in_line(
+      self, [&] { return outcome(mine = ring_.claim_push(1)); }, has_room());
+  if (mine.result == verdict::closed) return conqueue_status::closed;
+  if (mine.count == 0) return conqueue_status::full;
+  ring_.fill(mine, std::move(item));
+  pushed();
+  return conqueue_status::success;
+}
+
+template <class T>
+template <class Take>
+conqueue_status fast_engine<T>::extract_in_line(wait_line::place& self, after_pop then, Take take) noexcept {
+  claim mine;
+  consumers_.wait_in_line(
+      self, [&] { return outcome(mine = ring_.claim_pop(1)); }, has_item());
+  if (mine.result == verdict::closed) return conqueue_status::closed;
+  if (mine.count == 0) return conqueue_status::empty;
+  take_out(mine, then, take);
+  return conqueue_status::success;
 }
 
 // --- leases, the end ---

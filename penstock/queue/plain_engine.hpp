@@ -59,6 +59,15 @@ class plain_engine final : private lease_issuer {
   }
   std::size_t pop_some(std::vector<T>& into, std::size_t most, const wait_limit& limit);
 
+  // Of somebody who does not sleep: instead of waiting, `self` stands in line and is told when to try again.
+  conqueue_status insert_in_line(wait_line::place& self, T& item);
+  template <class Take>
+  conqueue_status extract_in_line(wait_line::place& self, after_pop then, Take take);
+  void lose_patience(wait_line::place&) noexcept {}  // nobody's patience is asked here
+  // It gives up.
+  void leave_insert(wait_line::place& self) noexcept { leave(producers_, self); }
+  void leave_extract(wait_line::place& self) noexcept { leave(consumers_, self); }
+
   void close() noexcept;
   [[nodiscard]] bool is_closed() const noexcept;
   [[nodiscard]] ring<T> cancel() noexcept;
@@ -89,6 +98,7 @@ class plain_engine final : private lease_issuer {
   void finish(std::uint64_t count) noexcept PENSTOCK_REQUIRES(mutex_);
   // False if the limit is reached; else one wait, after which the caller looks again.
   bool wait_in(wait_line& line, place& self, const wait_limit& limit, mutex_lock& lock) PENSTOCK_REQUIRES(mutex_);
+  void leave(wait_line& line, place& self) noexcept PENSTOCK_NO_THREAD_SAFETY_ANALYSIS;  // takes the mutex; either line
   void lease_ended(std::uint64_t ticket, lease_outcome outcome, std::exception_ptr reason) noexcept override;
 
   const std::size_t capacity_;    // constant after construction
@@ -316,6 +326,60 @@ conqueue_status plain_engine<T>::extract_some(std::size_t most, after_pop then, 
   consumers_.leave(self);
   settle();
   return status;
+}
+
+template <class T>
+conqueue_status plain_engine<T>::insert_in_line(place& self, T& item) {
+  if (!self.in_line) self.need = weight_of(item);
+  mutex_lock lock(mutex_);
+  self.get_ready();
+  if (!closed_ && !may_enter(self.need, &self)) {
+    if (!self.in_line) ++counts_.push_waits;
+    producers_.join(self);
+    return conqueue_status::full;
+  }
+  const bool closed = closed_;
+  try {
+    if (!closed) enter(self.need, std::move(item));
+  } catch (...) {
+    producers_.leave(self);
+    settle();
+    throw;
+  }
+  producers_.leave(self);
+  settle();
+  return closed ? conqueue_status::closed : conqueue_status::success;
+}
+
+template <class T>
+template <class Take>
+conqueue_status plain_engine<T>::extract_in_line(place& self, after_pop then, Take take) {
+  mutex_lock lock(mutex_);
+  self.get_ready();
+  if (ring_.empty() && !closed_) {
+    if (!self.in_line) ++counts_.pop_waits;
+    consumers_.join(self);
+    return conqueue_status::empty;
+  }
+  const bool any = !ring_.empty();
+  try {
+    if (any) extract_present(1, then, take);
+  } catch (...) {
+    consumers_.leave(self);
+    settle();
+    throw;
+  }
+  consumers_.leave(self);
+  settle();
+  return any ? conqueue_status::success : conqueue_status::closed;
+}
+
+template <class T>
+void plain_engine<T>::leave(wait_line& line, place& self) noexcept {
+  mutex_lock lock(mutex_);
+  if (!self.in_line) return;
+  line.leave(self);
+  settle();
 }
 
 template <class T>

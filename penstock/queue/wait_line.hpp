@@ -9,6 +9,9 @@
 // Not one condition variable for all: notify_one() cannot choose whom it wakes, and with items of different weight the
 // one it picks may be one that cannot go on.
 //
+// Not everybody who waits sleeps: one who gives `told` is told so instead of being woken, does other things meanwhile, and
+// tries again when it gets to it. For that long the call is its own, and those behind it wait.
+//
 // THREADS  Everything here is guarded by the mutex of the queue that owns the line, except pending_wakes, which is the
 //          caller's, and the word on which a thread sleeps.
 #pragma once
@@ -46,8 +49,11 @@ class pending_wakes {
 
 class wait_line {
  public:
-  // One waiting thread; lives on its stack for the time of one operation.
+  // One who waits: a thread, on whose stack it lives for the time of one operation, or somebody with `told`.
   struct place {
+    // Constant. Instead of a wake; once at most between two get_ready(), and under the mutex, so whoever has left the
+    // line is not told any more.
+    void (*told)(place& self) noexcept = nullptr;
     system::atomic<std::uint32_t> awake = 0;  // 1: called or stopped, and has not yet looked
     std::size_t need = 0;                     // room it waits for, in bytes; 0 where only the count matters
     bool called = false;
@@ -70,6 +76,11 @@ class wait_line {
     }
     // `wakes`: where to leave the wake; null: send it now.
     void wake(pending_wakes* wakes) noexcept {
+      if (told) {
+        if (awake.load(std::memory_order_relaxed) != 0) return;
+        awake.store(1, std::memory_order_relaxed);
+        return told(*this);
+      }
       awake.store(1, std::memory_order_relaxed);
       if (wakes)
         wakes->add(awake);

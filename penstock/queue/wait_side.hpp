@@ -16,7 +16,11 @@
 //             answered the other side stays on its fast path.
 // PATIENCE    A patient thread is content to be called when there is a good deal to do, so that one wake buys many
 //             items; how much is could_go_on(true)'s to say. For 1 ms only, then by the first chance: the other side may
-//             make room for one and then wait for this very thread. So nothing can come to depend on patience.
+//             make room for one and then wait for this very thread. So nothing can come to depend on patience. Who waits
+//             without a thread sees to that itself, by lose_patience().
+// WITHOUT A THREAD  wait_in_line() is one turn of the same for somebody who does not sleep (place::told): it stands in line,
+//             tries a last time, and is told when to try again. The call that it was given is its own until it has tried:
+//             what it was called for may be gone by then, and it goes on waiting where it stands.
 // THREADS     Everything at the same time.
 // ENDING      call_all() after the structure was closed. Destroying: REQUIRES that nobody waits.
 #pragma once
@@ -49,6 +53,17 @@ class wait_side {
   // large: many items fit in, so looking at once is dear. patient: see PATIENCE.
   template <class Try, class CouldGoOn>
   trial wait_for(Try try_it, CouldGoOn could_go_on, const wait_limit& limit, bool large, bool patient);
+
+  // One try of somebody who does not sleep. done: `self` is out of the line. Else it is in it, and will be told when to try
+  // again. REQUIRES: self.told; not at the same time for one `self`.
+  template <class Try, class CouldGoOn>
+  trial wait_in_line(wait_line::place& self, Try try_it, CouldGoOn could_go_on);
+  // Whoever said that it was patient (PATIENCE) is content with the first chance from now on.
+  template <class CouldGoOn>
+  void lose_patience(wait_line::place& self, CouldGoOn could_go_on) noexcept;
+  // It gives up: it is not told any more, and its call is passed on.
+  template <class CouldGoOn>
+  void leave(wait_line::place& self, CouldGoOn could_go_on) noexcept;
 
   // Something was changed that may let somebody here go on.
   template <class CouldGoOn>
@@ -138,6 +153,40 @@ trial wait_side::wait_for(Try try_it, CouldGoOn could_go_on, const wait_limit& l
   line_.leave(self);
   settle(wakes, could_go_on);
   return result;
+}
+
+template <class Try, class CouldGoOn>
+trial wait_side::wait_in_line(wait_line::place& self, Try try_it, CouldGoOn could_go_on) {
+  pending_wakes wakes;
+  const mutex_lock lock(mutex_);
+  if (!self.in_line) ++waits_;
+  line_.join(self);
+  self.get_ready();
+  announce(self.patient ? patient_one : eager);
+  system::heavy_fence();
+  const trial result = try_it();
+  if (result == trial::done) {
+    line_.leave(self);
+    settle(wakes, could_go_on);
+  }
+  return result;
+}
+
+template <class CouldGoOn>
+void wait_side::lose_patience(wait_line::place& self, CouldGoOn could_go_on) noexcept {
+  pending_wakes wakes;
+  const mutex_lock lock(mutex_);
+  self.patient = false;
+  settle(wakes, could_go_on);
+}
+
+template <class CouldGoOn>
+void wait_side::leave(wait_line::place& self, CouldGoOn could_go_on) noexcept {
+  pending_wakes wakes;
+  const mutex_lock lock(mutex_);
+  if (!self.in_line) return;
+  line_.leave(self);
+  settle(wakes, could_go_on);
 }
 
 template <class CouldGoOn>

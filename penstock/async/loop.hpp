@@ -1,0 +1,157 @@
+// loop: runs the coroutines of one thread: those that are ready, in their order; then those whose time has come, whose
+// descriptor is ready, or whom another thread has called.
+//
+// Users meet it as run(task) and as what they await (sleep.hpp, descriptor.hpp, ...). This header is for those who write
+// something to await:
+//
+//   struct pause final : timer {                               // lives in the waiting coroutine
+//     bool await_ready() const noexcept { return false; }
+//     void await_suspend(std::coroutine_handle<> h) { coroutine = h; loop::here().start(*this, when); }
+//     void await_resume() const noexcept {}
+//     void due() noexcept override { loop::here().make_ready(*this); }
+//   };
+//
+// CANCELLING  A task that is no longer wanted is destroyed where it waits. So what it awaits deregisters itself in its
+//             destructor: links and timers leave their lists, a notice is retracted, a descriptor's watch is given up.
+//             There is nothing else to be done about cancellation, and nothing that a task could do against it.
+// PUMP        A coroutine that is to run next (a child that is awaited, the parent of one that has ended) is left in a word
+//             and resumed when the present one has returned, never from within it: with g++ 12 chains of direct
+//             transfers grow the stack unless it optimises, and under AddressSanitizer even then. It costs the same.
+// FAIRNESS    After so many resumptions time and descriptors are looked at, whoever else is ready.
+// THREADS     post() from any thread; everything else on the loop's own, inside of run().
+// ENDING      run_while() returns when it is told to; whoever still waits then is destroyed by its owner, before the loop.
+#pragma once
+
+#include <atomic>
+#include <cassert>
+#include <coroutine>
+#include <cstddef>
+#include <cstdint>
+
+#include <penstock/async/links.hpp>
+#include <penstock/async/timer_wheel.hpp>
+#include <penstock/base/system.hpp>
+#include <penstock/base/unique_fd.hpp>
+
+namespace penstock {
+
+// Something to be done on the loop's thread between two coroutines, when none of them is running.
+class chore : public link {
+ public:
+  virtual void perform() noexcept = 0;
+
+ protected:
+  ~chore() = default;
+};
+
+class notice;
+class notice_link {
+ private:
+  friend class loop;
+  notice* next_ = nullptr;
+};
+// A call from another thread. One call at a time: after post() not again before it was delivered or retracted.
+class notice : public notice_link {
+ public:
+  notice() noexcept = default;
+  notice(const notice&) = delete;
+  notice& operator=(const notice&) = delete;
+  virtual void delivered() noexcept = 0;  // on the loop's thread
+
+ protected:
+  ~notice() = default;
+};
+
+// Waits for a descriptor of any kind that can be polled (socket, pipe, pidfd, eventfd).
+class watch {
+ public:
+  watch() noexcept = default;
+  watch(const watch&) = delete;
+  watch& operator=(const watch&) = delete;
+  virtual void happened(std::uint32_t epoll_events) noexcept = 0;
+
+ protected:
+  ~watch() = default;
+};
+
+class loop {
+ public:
+  // Throws std::system_error. REQUIRES: this thread has no other.
+  loop();
+  loop(const loop&) = delete;
+  loop& operator=(const loop&) = delete;
+  ~loop();
+
+  // REQUIRES: on a loop's thread.
+  [[nodiscard]] static loop& here() noexcept {
+    assert(here_ && "penstock: what is awaited needs a loop: run(task)");
+    return *here_;
+  }
+  // Of all loops there have been: for what may outlive one.
+  [[nodiscard]] std::uint64_t number() const noexcept { return number_; }
+  // Whether this thread has the loop with that number.
+  [[nodiscard]] static bool is_here(std::uint64_t number) noexcept { return here_ && here_->number_ == number; }
+
+  // --- for what is awaited ---
+  void make_ready(ready_link& one) noexcept { ready_.push_back(one); }
+  void start(timer& t, system::clock::time_point when) noexcept;
+  // REQUIRES: from due(), delivered() or happened(), as the last thing they do. Nothing can come between what they did
+  // for the coroutine and its going on, so nothing that was taken for it is lost when it is destroyed.
+  void resume_now(std::coroutine_handle<> h) noexcept { resume(h); }
+  void soon(chore& c) noexcept {
+    if (!c.is_linked()) chores_.push_back(c);
+  }
+  // From any thread. The loop must be there until the call has returned.
+  void post(notice& n) noexcept;
+  // A notice that may have been posted and is no longer wanted. REQUIRES: nobody posts it any more.
+  void retract(notice& n) noexcept;
+  // events: EPOLLIN, EPOLLOUT, EPOLLET, ...; `w` is called each time. Throws std::system_error.
+  void start(watch& w, int fd, std::uint32_t events);
+  void stop(watch& w, int fd) noexcept;
+
+  // --- for tasks ---
+  // Resumed next, when the present coroutine has returned.
+  void go_on_with(std::coroutine_handle<> next) noexcept { next_ = next; }
+  // Resumes `first`, and what goes on from it, here and now. False, and nothing was done, if that is nested too deeply.
+  [[nodiscard]] bool run_nested(std::coroutine_handle<> first) noexcept;
+  // Until `go_on` is false.
+  void run_while(const bool& go_on) noexcept;
+
+ private:
+  static constexpr std::size_t resumptions_per_turn = 256;
+  static constexpr int deepest = 32;
+
+  void resume(std::coroutine_handle<> h) noexcept {
+    next_ = h;
+    do {
+      const std::coroutine_handle<> now = next_;
+      next_ = nullptr;
+      now.resume();
+    } while (next_);
+  }
+  void run_ready(const bool& go_on) noexcept;
+  void deliver() noexcept;
+  // Looks at the descriptors; waits for them, for the next timer and for post() if `may_sleep`.
+  void poll(bool may_sleep) noexcept;
+  static notice* asleep() noexcept;
+
+  static constinit thread_local loop* here_;
+
+  const std::uint64_t number_;
+  std::coroutine_handle<> next_;
+  links<ready_link> ready_;
+  links<chore> chores_;
+  std::size_t watches_ = 0;
+  int depth_ = 0;
+  void* batch_ = nullptr;  // the events that poll() is telling about
+  int batch_left_ = 0;
+  timer_wheel timers_;
+  bool timed_ = false;                 // whether there may be timers
+  notice* being_delivered_ = nullptr;  // a list
+  unique_fd epoll_;
+  unique_fd wake_;
+  alignas(64) std::atomic<notice*> posted_ =
+      nullptr;  // the last first; asleep(): nothing, and wake_ is being waited for
+};
+
+}  // namespace penstock
