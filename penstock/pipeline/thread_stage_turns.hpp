@@ -80,7 +80,7 @@ template <class In, class F>
 auto thread_stage<In, F>::make_plan(bool must_go, const crew_member& me) noexcept -> plan {
   std::size_t items = std::min({pace_.batch(turn_ns), entrance_.capacity(), most_at_once});
   const std::size_t workers = present();
-  if (items > 1 && workers > 1 && pace_.each() >= share_from_ns && !(computes() && me.nobody_is_free())) {
+  if (items > 1 && workers > 1 && pace_.each() >= share_from_ns && !(this->computes() && me.nobody_is_free())) {
     // Work worth sharing is shared: as many as leave something for the others, in turns that are worth their cost.
     const std::size_t worthwhile = static_cast<std::size_t>(least_turn_ns / pace_.each() + 1);
     items = std::clamp<std::size_t>(entrance_.waiting() / workers, std::min(worthwhile, items), items);
@@ -208,7 +208,8 @@ bool thread_stage<In, F>::await(envelope<In>* items, std::size_t count, crew_mem
         entrance_.waiting() || !has_free_worker())
       return false;
     // Long work is left for others, unless it is a turn's worth and there is nobody who could take it.
-    if (pace_.is_long(count) && (count > 2 * pace_.batch(turn_ns) || !computes() || !me.nobody_is_free())) return false;
+    if (pace_.is_long(count) && (count > 2 * pace_.batch(turn_ns) || !this->computes() || !me.nobody_is_free()))
+      return false;
     // While the worker who made them is still at work, so that nobody can put later ones before them.
     worker* const self = hire(now_ns());
     if (!self) return false;
