@@ -4,10 +4,14 @@
 #include <chrono>
 #include <cstdint>
 #include <iostream>
+#include <memory>
 #include <stop_token>
 #include <utility>
+#include <vector>
 
 #include <gtest/gtest.h>
+
+#include <penstock/pipeline/scaler.hpp>
 
 #include "tests/simulation/bounds.hpp"
 #include "tests/simulation/pipeline_accounts.hpp"
@@ -206,6 +210,52 @@ TEST(simulated_workers, a_stage_that_is_closed_while_it_shrinks_ends) {
   };
   simulate_many(1, runs(3000), body, on_time());
   EXPECT_GT(closed_before, 0);
+}
+
+// Nothing else says it: in a run this one moment is too rare to be met by chance.
+TEST(simulated_workers, who_sends_workers_home_has_the_end_looked_for) {
+  struct idle_stage final : node {
+    idle_stage() : node("idle", {1, 3}) {}
+    bool turn(crew_member&) override { return false; }
+    readiness ready() const noexcept override { return readiness::nothing; }
+    bool is_over() const noexcept override { return true; }
+    void add_entrance_counts(stage_report&) const noexcept override {}
+    // Now they have had something to do, and wait for more.
+    void let_all_work_once() {
+      std::vector<worker*> all;
+      while (worker* const w = hire(now_ns())) all.push_back(w);
+      for (worker* w : all) let_go(*w, wait_kind::starved, now_ns());
+    }
+  };
+  simulate_many(
+      1, runs(20),
+      [] {
+        std::vector<std::unique_ptr<node>> nodes;
+        nodes.push_back(std::make_unique<idle_stage>());
+        auto& stage = static_cast<idle_stage&>(*nodes.front());
+        for (std::size_t i = 0; i < stage.workers().size(); ++i)
+          stage.workers()[i].begin(now_ns(), i < stage.present());
+        stage.add_worker(now_ns());
+        stage.add_worker(now_ns());
+        stage.let_all_work_once();
+        bool ended = false;
+        int went_home = 0;
+        scaler* watching = nullptr;
+        scaler scales(nodes, {.add_thread = [] { check(false, "there is nothing to grow for"); },
+                              .remove_thread = [&] { ++went_home; },
+                              .join_the_gone = [] {},
+                              .worker_added = [] {},
+                              .worker_removed =
+                                  [&](node& n) {
+                                    check(&n == &stage && went_home > 0, "told after the fact");
+                                    ended = n.ends_now();
+                                    watching->end();
+                                  }});
+        watching = &scales;
+        scales.run();  // ends when it has told that it has sent somebody home
+        check(ended, "and then nothing keeps the stage");
+      },
+      on_time());
 }
 
 TEST(simulated_workers, growing_and_shrinking_ends_in_any_schedule) {
