@@ -70,6 +70,8 @@ class place_in_line : protected wait_line::place, private notice {
     return false;
   }
   void stands_here() noexcept { loop_ = &loop::here(); }
+  // Most never do, and then there is no line to be left: that costs a mutex.
+  [[nodiscard]] bool has_stood() const noexcept { return loop_ != nullptr; }
   // REQUIRES: it has left the line.
   void forget() noexcept {
     if (awake.load(std::memory_order_relaxed) != 0) loop_->retract(*this);
@@ -111,7 +113,9 @@ class [[nodiscard]] push_wait final : private limited_wait, private patient_plac
  public:
   push_wait(Queue& queue, Item&& item, const wait_limit& limit)
       : limited_wait(limit), patient_place<Queue>(queue), item_(static_cast<Item&&>(item)) {}
-  ~push_wait() { give_up(); }
+  ~push_wait() {
+    if (this->has_stood()) give_up();
+  }
 
   bool await_ready() {
     const auto try_it = [this] {
@@ -165,7 +169,9 @@ class [[nodiscard]] pop_wait final : private limited_wait, private place_in_line
 
  public:
   pop_wait(Queue& queue, const wait_limit& limit) : limited_wait(limit), queue_(queue) {}
-  ~pop_wait() { give_up(); }
+  ~pop_wait() {
+    if (has_stood()) give_up();
+  }
 
   bool await_ready() {
     const auto try_it = [this] {
@@ -229,6 +235,7 @@ class [[nodiscard]] push_range_wait final : private patient_place<Queue> {
  public:
   push_range_wait(Queue& queue, std::span<T> items) noexcept : patient_place<Queue>(queue), items_(items) {}
   ~push_range_wait() {
+    if (!this->has_stood()) return;
     queue_.leave_push(*this);
     this->forget();
   }
@@ -287,6 +294,7 @@ class [[nodiscard]] pop_some_wait final : private place_in_line {
   pop_some_wait(Queue& queue, std::vector<T>& into, std::size_t most) noexcept
       : queue_(queue), into_(into), most_(most) {}
   ~pop_some_wait() {
+    if (!has_stood()) return;
     queue_.leave_pop(*this);
     forget();
   }
