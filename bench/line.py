@@ -3,7 +3,7 @@
 
     bench/line.py BENCH_PHOTO_LINE PENSTOCK PHOTOS_FOLDER SCRATCH [ROUNDS]
 
-First the same photos serially and through the line, in turn (bench/photo_line.cpp). Then `penstock photos` on all of them, and on ten times
+First the same photos serially, through the line, and through it with decoders in processes of their own, in turn (bench/photo_line.cpp). Then `penstock photos` on all of them, and on ten times
 as many; peak memory of the process for each.
 """
 import json
@@ -23,6 +23,9 @@ print(f"{r['photos']} photos, three renditions, median of {r['rounds']} rounds i
 print(f"  stages' own work, serially     {r['serial_cpu_ms']:7.1f} ms of processor time per photo, {r['serial_wall_s']:6.1f} s in all")
 print(f"  through the line               {r['line_cpu_ms']:7.1f} ms of processor time per photo, {r['line_wall_s']:6.1f} s in all")
 print(f"  ratio                          {r['ratio']:7.3f}   (at most 1.05: {'met' if r['ratio'] <= 1.05 else 'NOT MET'})")
+print(f"  with --isolate                 {r['isolated_cpu_ms']:7.1f} ms of processor time per photo, {r['isolated_wall_s']:6.1f} s in all")
+for what, value in (("processor time", r["isolated_ratio"]), ("time in all", r["isolated_wall_ratio"])):
+    print(f"  beside the line: {what:14}{value:7.3f}   (at most 1.05: {'met' if value <= 1.05 else 'NOT MET'})")
 print(f"  bottleneck stage busy          {100 * r['bottleneck_busy']:7.1f} % (at least 95 %: {'met' if r['bottleneck_busy'] >= .95 else 'NOT MET'})")
 
 

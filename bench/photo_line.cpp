@@ -1,11 +1,12 @@
-// What does the pipeline add to the work of its stages, and is its bottleneck kept busy? The same photos, serially (the
-// stages' own work, one after the other on one thread) and through the photo line, in turn; processor time of the
-// process for each.
+// What does the pipeline add to the work of its stages, is its bottleneck kept busy, and what does it cost to decode in
+// processes of their own? The same photos, serially (the stages' own work, one after the other on one thread), through
+// the photo line, and through the line with --isolate, in turn; processor time, that of worker processes too, for each.
 //
 //   bench_photo_line SCRATCH ROUNDS FOLDER...        prints one line of JSON
 #include "apps/photos/photo_line.hpp"
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <filesystem>
 #include <iostream>
@@ -22,10 +23,14 @@ namespace {
 using namespace penstock;
 
 double processor_seconds() {
-  rusage used{};
-  getrusage(RUSAGE_SELF, &used);
   const auto s = [](const timeval& t) { return static_cast<double>(t.tv_sec) + 1e-6 * static_cast<double>(t.tv_usec); };
-  return s(used.ru_utime) + s(used.ru_stime);
+  double sum = 0;
+  for (const int who : {RUSAGE_SELF, RUSAGE_CHILDREN}) {
+    rusage used{};
+    getrusage(who, &used);
+    sum += s(used.ru_utime) + s(used.ru_stime);
+  }
+  return sum;
 }
 
 struct outcome_of_round {
@@ -59,8 +64,11 @@ void serially(const std::vector<std::filesystem::path>& folders, gallery::target
   }
 }
 
-void through_the_line(const std::vector<std::filesystem::path>& folders, gallery::target& target, outcome_of_round& r) {
-  photos::photo_line line({.sources = folders}, target);
+void through_the_line(const std::vector<std::filesystem::path>& folders, gallery::target& target, outcome_of_round& r,
+                      bool isolated) {
+  photos::line_options options{.sources = folders};
+  if (isolated) options.images = photos::isolated_with({.deadline = std::chrono::minutes(2)});
+  photos::photo_line line(std::move(options), target);
   line.start();
   const auto result = line.wait();
   r.photos = result.published;
@@ -75,6 +83,7 @@ double median(std::vector<double> v) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  photos::serve_images(argc, argv);
   if (argc < 4) {
     std::cerr << "usage: bench_photo_line SCRATCH ROUNDS FOLDER...\n";
     return 2;
@@ -82,27 +91,44 @@ int main(int argc, char** argv) {
   const std::filesystem::path scratch = argv[1];
   const int rounds = std::stoi(argv[2]);
   const std::vector<std::filesystem::path> folders(argv + 3, argv + argc);
+  photos::limit_heap();  // as the tool and its workers do
   const photos::image_library library;
-  std::vector<double> serial, line, ratio, busy, speed;
+  enum way : std::size_t { serial, line, isolated, ways };
+  std::array<std::vector<double>, ways> processor, wall;  // per photo; in all
+  std::vector<double> busy;
   std::uint64_t photos = 0;
   for (int round = 0; round < rounds; ++round) {
-    for (const bool whole_line : {round % 2 == 0, round % 2 != 0}) {
+    for (std::size_t turn = 0; turn < ways; ++turn) {
+      const auto now = static_cast<way>((turn + static_cast<std::size_t>(round)) % ways);
       std::filesystem::remove_all(scratch / "gallery");
       gallery::store store(scratch / "gallery");
-      const auto r = timed(
-          [&](outcome_of_round& o) { whole_line ? through_the_line(folders, store, o) : serially(folders, store, o); });
+      const auto r = timed([&](outcome_of_round& o) {
+        if (now == serial)
+          serially(folders, store, o);
+        else
+          through_the_line(folders, store, o, now == isolated);
+      });
       photos = r.photos;
-      (whole_line ? line : serial).push_back(r.processor / static_cast<double>(r.photos));
-      if (whole_line) busy.push_back(r.busy);
-      speed.push_back(whole_line ? r.wall : -r.wall);
+      processor[now].push_back(r.processor / static_cast<double>(r.photos));
+      wall[now].push_back(r.wall);
+      if (now == line) busy.push_back(r.busy);
     }
-    ratio.push_back(line.back() / serial.back());
   }
   std::filesystem::remove_all(scratch / "gallery");
-  std::vector<double> line_wall, serial_wall;
-  for (const double s : speed) (s > 0 ? line_wall : serial_wall).push_back(std::abs(s));
+  // Within each round, so that a machine that changes its pace cancels out.
+  const auto ratio = [](const std::vector<double>& a, const std::vector<double>& b) {
+    std::vector<double> each;
+    for (std::size_t i = 0; i < a.size(); ++i) each.push_back(a[i] / b[i]);
+    return median(std::move(each));
+  };
   std::cout << "{\"photos\": " << photos << ", \"rounds\": " << rounds
-            << ", \"serial_cpu_ms\": " << 1e3 * median(serial) << ", \"line_cpu_ms\": " << 1e3 * median(line)
-            << ", \"ratio\": " << median(ratio) << ", \"bottleneck_busy\": " << median(busy)
-            << ", \"serial_wall_s\": " << median(serial_wall) << ", \"line_wall_s\": " << median(line_wall) << "}\n";
+            << ", \"serial_cpu_ms\": " << 1e3 * median(processor[serial])
+            << ", \"line_cpu_ms\": " << 1e3 * median(processor[line])
+            << ", \"isolated_cpu_ms\": " << 1e3 * median(processor[isolated])
+            << ", \"ratio\": " << ratio(processor[line], processor[serial])
+            << ", \"isolated_ratio\": " << ratio(processor[isolated], processor[line])
+            << ", \"isolated_wall_ratio\": " << ratio(wall[isolated], wall[line])
+            << ", \"bottleneck_busy\": " << median(busy) << ", \"serial_wall_s\": " << median(wall[serial])
+            << ", \"line_wall_s\": " << median(wall[line]) << ", \"isolated_wall_s\": " << median(wall[isolated])
+            << "}\n";
 }

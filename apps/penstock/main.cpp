@@ -1,4 +1,5 @@
 // The tool: its command line, and nothing else. Each command's work is in its own room.
+#include <chrono>
 #include <exception>
 #include <iostream>
 #include <map>
@@ -17,6 +18,7 @@
 #include "apps/gallery/token.hpp"
 #include "apps/photos/command.hpp"
 #include "apps/photos/dimensions.hpp"
+#include "apps/photos/image_maker.hpp"
 
 namespace {
 
@@ -25,7 +27,7 @@ using namespace penstock;
 constexpr int exit_usage = 2;
 
 void add_photos(CLI::App& app, photos::command_options& o, std::string& format, std::vector<std::string>& keep,
-                bool& keep_going) {
+                bool& keep_going, double& deadline) {
   app.add_option("SOURCE", o.line.sources, "Files or folders with photos; folders with everything below them")
       ->required();
   app.add_option("--to,-t", o.to,
@@ -75,6 +77,14 @@ void add_photos(CLI::App& app, photos::command_options& o, std::string& format, 
   auto* going = app.add_flag("--keep-going", keep_going, "Skip photos that fail, list them, exit with 1 (the default)");
   app.add_flag("--fail-fast", o.line.fail_fast, "End at the first photo that fails")->excludes(going);
   app.add_flag("--dry-run,-n", o.line.dry_run, "Read and recognise everything, publish nothing");
+  auto* isolate =
+      app.add_flag("--isolate", o.isolate,
+                   "Decode in processes of their own: a picture that crashes or hangs its decoder fails alone");
+  app.add_option("--deadline", deadline, "With --isolate: seconds that one picture may take")
+      ->needs(isolate)
+      ->check(CLI::Range(1.0, 86'400.0))
+      ->capture_default_str()
+      ->type_name("S");
   app.add_flag("--json", o.json, "The final report as JSON on stdout");
   app.add_option("--serve", o.serve, "Show the gallery in the browser while it fills, and after, until Ctrl-C")
       ->expected(0, 1)
@@ -124,8 +134,9 @@ int run(int argc, char** argv) {
   std::string format = "jpeg";
   std::vector<std::string> keep;
   bool keep_going = false;
+  double deadline = std::chrono::duration<double>(photos.deadline).count();
   auto* photos_app = app.add_subcommand("photos", "Publish photos: camera or folder → resized → gallery");
-  add_photos(*photos_app, photos, format, keep, keep_going);
+  add_photos(*photos_app, photos, format, keep, keep_going, deadline);
 
   auto* gallery_app = app.add_subcommand("gallery", "A photo gallery for the browser");
   gallery_app->require_subcommand(1);
@@ -147,6 +158,7 @@ int run(int argc, char** argv) {
       photos.line.renditions.format = format == "webp"   ? photos::rendition_format::webp
                                       : format == "avif" ? photos::rendition_format::avif
                                                          : photos::rendition_format::jpeg;
+      photos.deadline = std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::duration<double>(deadline));
       photos.line.renditions.keep = std::set<std::string>(keep.begin(), keep.end());
       if (photos_app->count("--memory") && (photos.line.memory_bytes < 1'000'000 || photos.line.memory_bytes >> 60))
         throw std::invalid_argument("--memory: give a size such as 512MB; a photo of 12 megapixels takes some 90MB");
@@ -175,4 +187,7 @@ int run(int argc, char** argv) {
 
 }  // namespace
 
-int main(int argc, char** argv) { return run(argc, argv); }
+int main(int argc, char** argv) {
+  photos::serve_images(argc, argv);  // first: a worker of --isolate is this program, too
+  return run(argc, argv);
+}

@@ -10,7 +10,6 @@
 #include <stdexcept>
 #include <system_error>
 
-#include <malloc.h>
 #include <nlohmann/json.hpp>
 #include <unistd.h>
 
@@ -23,6 +22,7 @@
 #include "apps/gallery/store.hpp"
 #include "apps/gallery/token.hpp"
 #include "apps/photos/dimensions.hpp"
+#include "apps/photos/image_maker.hpp"
 
 namespace penstock::photos {
 namespace {
@@ -126,12 +126,7 @@ void wait_for(const std::stop_token& stop) {
 }  // namespace
 
 int photos_command(command_options options, interrupts& signals, std::ostream& out) {
-  // Each thread's own heap would keep the buffers of the largest photo it ever saw; two shared ones, and large blocks
-  // given back at once, keep memory a function of the work in flight.
-  ::mallopt(M_ARENA_MAX, 2);
-  ::mallopt(M_MMAP_THRESHOLD, 1 << 20);
-  ::mallopt(M_TRIM_THRESHOLD, 4 << 20);
-
+  limit_heap();
   const bool dry_run = options.line.dry_run;
   const bool remote = is_address(options.to);
   if (remote && !options.serve.empty())
@@ -192,6 +187,7 @@ int photos_command(command_options options, interrupts& signals, std::ostream& o
       const std::scoped_lock lock(display_mutex);
       out << "would publish  " << printable(path) << '\n';
     };
+  if (options.isolate) options.line.images = isolated_with({.deadline = options.deadline}, options.line.memory_bytes);
   options.line.drain = signals.first();
   options.line.stop = signals.second();
 

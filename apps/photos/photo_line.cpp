@@ -30,7 +30,7 @@ struct shot {
 struct downloaded {
   std::filesystem::path path;
   std::string id;
-  std::vector<std::byte> bytes;
+  photo_file file;
   budget::reservation memory;
   friend std::string item_label(const downloaded& d) { return d.path.string(); }
 };
@@ -90,8 +90,8 @@ class photo_line::state {
 
  private:
   running_pipeline<void> assemble();
-  std::optional<downloaded> download(shot& s, const std::stop_token& stop);
-  resized resize(downloaded& d, const std::stop_token& stop);
+  std::optional<downloaded> download(image_maker& images, shot& s, const std::stop_token& stop);
+  resized resize(image_maker& images, downloaded& d, const std::stop_token& stop);
   void upload(resized& r);
 
   bool seen(const std::string& id) {
@@ -113,6 +113,7 @@ class photo_line::state {
   gallery::target& target_;
   budget memory_;
   photo_source source_;  // of the source's thread
+  images_here here_{options_.renditions};
   std::jthread counter_;
   std::atomic<std::int64_t> total_ = -1;
   std::atomic<std::uint64_t> found_ = 0, published_ = 0, already_there_ = 0, twice_ = 0, renditions_ = 0,
@@ -149,19 +150,34 @@ running_pipeline<void> photo_line::state::assemble() {
     ++found_;
     return shot{*std::move(found)};
   };
-  const auto download_one = [this](shot& s, const std::stop_token& stop) { return download(s, stop); };
-  const auto resize_one = [this](downloaded& d, const std::stop_token& stop) { return resize(d, stop); };
   const auto upload_one = [this](resized& r) { upload(r); };
-  return from(next)                                                 //
-         | stage("download", download_one, std::move(downloading))  //
-         | stage("resize", resize_one, std::move(resizing))         //
-         | sink("upload", upload_one, std::move(uploading))         //
-         | penstock::start(std::move(running));
+  const auto line = [&](auto download_one, auto resize_one) {
+    return from(next)                                                            //
+           | stage("download", std::move(download_one), std::move(downloading))  //
+           | stage("resize", std::move(resize_one), std::move(resizing))         //
+           | sink("upload", upload_one, std::move(uploading))                    //
+           | penstock::start(std::move(running));
+  };
+  if (options_.images) {
+    const auto downloads = [this] {
+      return [this, images = options_.images(options_.renditions)](shot& s, const std::stop_token& stop) {
+        return download(*images, s, stop);
+      };
+    };
+    const auto resizes = [this] {
+      return [this, images = options_.images(options_.renditions)](downloaded& d, const std::stop_token& stop) {
+        return resize(*images, d, stop);
+      };
+    };
+    return line(per_worker(downloads), per_worker(resizes));
+  }
+  return line([this](shot& s, const std::stop_token& stop) { return download(here_, s, stop); },
+              [this](downloaded& d, const std::stop_token& stop) { return resize(here_, d, stop); });
 }
 
-std::optional<downloaded> photo_line::state::download(shot& s, const std::stop_token& stop) {
+std::optional<downloaded> photo_line::state::download(image_maker& images, shot& s, const std::stop_token& stop) {
   try {
-    const image_info info = probe(s.found.path, options_.renditions);
+    const image_info info = images.probe(s.found.path, stop);
     const std::uint64_t need = s.found.bytes + info.peak_bytes;
     if (need > memory_.limit())
       throw bad_photo(std::to_string(info.width) + " × " + std::to_string(info.height) + " pixels need " +
@@ -169,9 +185,9 @@ std::optional<downloaded> photo_line::state::download(shot& s, const std::stop_t
                       " are allowed: raise --memory to " + megabytes(need) + " or more");
     auto memory = memory_.acquire(need, stop);
     if (!memory) throw cancelled();
-    auto bytes = read_whole(s.found);
-    bytes_read_ += bytes.size();
-    auto id = sha256(bytes);
+    auto file = images.read(s.found);
+    bytes_read_ += file.bytes().size();
+    auto id = sha256(file.bytes());
     if (seen(id)) {
       ++twice_;
       return std::nullopt;
@@ -191,7 +207,7 @@ std::optional<downloaded> photo_line::state::download(shot& s, const std::stop_t
       if (options_.on_would_publish) options_.on_would_publish(s.found.path.string());
       return std::nullopt;
     }
-    return downloaded{s.found.path, std::move(id), std::move(bytes), *std::move(memory)};
+    return downloaded{s.found.path, std::move(id), std::move(file), *std::move(memory)};
   } catch (const not_a_photo& e) {
     skip(s.found.path, e.what());
     return std::nullopt;
@@ -206,11 +222,11 @@ std::optional<downloaded> photo_line::state::download(shot& s, const std::stop_t
   }
 }
 
-resized photo_line::state::resize(downloaded& d, const std::stop_token& stop) {
-  rendition_set made = make_renditions(d.bytes, options_.renditions, stop);
+resized photo_line::state::resize(image_maker& images, downloaded& d, const std::stop_token& stop) {
+  rendition_set made = images.make(d.file, stop);
   std::uint64_t size = 0;
   for (const auto& r : made.renditions) size += r.bytes.size();
-  d.bytes = {};
+  d.file = {};
   d.memory.shrink_to(size);
   return {
       std::move(d.path), {std::move(d.id), std::move(made.renditions), std::move(made.fields)}, std::move(d.memory)};
@@ -264,6 +280,16 @@ photo_line::photo_line(line_options options, gallery::target& target) {
   if (options.resize_workers == 0) options.resize_workers = std::max(1u, std::thread::hardware_concurrency());
   if (options.memory_bytes == 0) options.memory_bytes = default_memory();
   state_ = std::make_unique<state>(std::move(options), target);
+}
+
+std::function<std::unique_ptr<image_maker>(const rendition_options&)> isolated_with(process::isolation how,
+                                                                                    std::uint64_t memory_bytes) {
+  // Beside the photo: readers that are loaded when they are needed, stacks and heaps of an encoder's threads. It is
+  // address space, and far from what is used of it; what runs away is stopped in any case.
+  constexpr std::size_t room_for_libraries = std::size_t{2} << 30;
+  if (how.memory_bytes == 0)
+    how.memory_bytes = static_cast<std::size_t>(memory_bytes ? memory_bytes : default_memory()) + room_for_libraries;
+  return [how](const rendition_options& options) { return std::make_unique<isolated_images>(options, how); };
 }
 
 photo_line::~photo_line() = default;

@@ -29,7 +29,7 @@
 #include <penstock/pipeline/report.hpp>
 
 #include "apps/gallery/target.hpp"
-#include "apps/photos/image.hpp"
+#include "apps/photos/image_maker.hpp"
 #include "apps/photos/source.hpp"
 
 namespace penstock::photos {
@@ -43,11 +43,18 @@ struct line_options {
   std::uint64_t memory_bytes = 0;  // in flight; 0: a quarter of the machine's, at most 1 GiB
   bool fail_fast = false;          // the first failed photo ends the run
   bool dry_run = false;            // reads and recognises, publishes nothing
+  // Makes what looks at pictures, for each worker one; empty: all of them do it here. See isolated_with().
+  std::function<std::unique_ptr<image_maker>(const rendition_options&)> images{};
   std::stop_token drain{};
   std::stop_token stop{};
   std::function<void(const std::string& path, const std::string& reason)> on_failure{};  // as it happens, on workers
   std::function<void(const std::string& path)> on_would_publish{};  // dry run: for each new photo, on workers
 };
+
+// For line_options::images: each worker has a process for it. how.memory_bytes 0: what the line may take (memory_bytes as
+// in line_options), and room for the libraries.
+[[nodiscard]] std::function<std::unique_ptr<image_maker>(const rendition_options&)> isolated_with(
+    process::isolation how, std::uint64_t memory_bytes = 0);
 
 struct failed_photo {
   std::string path;

@@ -197,16 +197,20 @@ found_photo look(const std::filesystem::path& path) {
   return {path, static_cast<std::uint64_t>(status.st_size), modified(status)};
 }
 
-std::vector<std::byte> read_whole(const found_photo& found) {
+void read_whole(const found_photo& found, std::span<std::byte> room) {
   struct stat status {};
   const unique_fd file = open_file(found.path, status);
   // One byte more than there should be: it does not come unless the file grew.
-  std::vector<std::byte> bytes(static_cast<std::size_t>(found.bytes) + 1);
-  const std::size_t size = fill(file.get(), bytes, found.path);
+  const std::size_t size = fill(file.get(), room.first(static_cast<std::size_t>(found.bytes) + 1), found.path);
   // Asked afterwards: what it was before the first byte was read, found knows.
   if (::fstat(file.get(), &status) != 0) throw last_error(found.path);
   if (size != found.bytes || !same(found, status)) throw still_being_written("still being written");
-  bytes.resize(size);
+}
+
+std::vector<std::byte> read_whole(const found_photo& found) {
+  std::vector<std::byte> bytes(static_cast<std::size_t>(found.bytes) + 1);
+  read_whole(found, bytes);
+  bytes.pop_back();
   return bytes;
 }
 

@@ -88,6 +88,8 @@ class still_being_written : public std::runtime_error {
 // Returns the file's contents, exactly found.bytes of them. Throws still_being_written if the file is not what was
 // found, or changes meanwhile, and std::system_error if it cannot be read.
 [[nodiscard]] std::vector<std::byte> read_whole(const found_photo& found);
+// The same into the first found.bytes of `room`. REQUIRES one byte more than that.
+void read_whole(const found_photo& found, std::span<std::byte> room);
 
 // 64 lower-case hexadecimal digits.
 [[nodiscard]] std::string sha256(std::span<const std::byte> bytes);

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """How fast is the engine, beside its rivals in the same run?
 
-    script/bench queue|pipeline|async [--rounds N] [--quick] [--only W1,W3] [--systems penstock,go]
+    script/bench queue|pipeline|async|process [--rounds N] [--quick] [--only W1,W3] [--systems penstock,go]
 
 Each system answers each question in a process of its own, and the systems take turns, so that what disturbs the machine disturbs all of them.
 Printed are medians of the rounds; each run checks the number of its items and their sum, and a run that is wrong is an error.
@@ -16,6 +16,7 @@ import about
 import async_questions
 import pipeline_questions
 import plot
+import process_questions
 import queue_questions
 import tables
 from question import NAMES, Measurements, answer
@@ -23,7 +24,7 @@ from question import NAMES, Measurements, answer
 
 def main():
     parser = argparse.ArgumentParser(prog="script/bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["queue", "pipeline", "async"])
+    parser.add_argument("what", choices=["queue", "pipeline", "async", "process"])
     parser.add_argument("--rounds", type=int, help="turns of every system; 5 unless told")
     parser.add_argument("--quick", action="store_true", help="one round of a tenth of the items: whether everything works, not how fast it is")
     parser.add_argument("--only", help="some of the questions, by the keys that --list shows")
@@ -33,7 +34,7 @@ def main():
     parser.add_argument("--out", type=pathlib.Path, required=True, help=argparse.SUPPRESS)  # a folder for the figures; script/bench tells
     options = parser.parse_args()
 
-    module = {"queue": queue_questions, "pipeline": pipeline_questions, "async": async_questions}[options.what]
+    module = {"queue": queue_questions, "pipeline": pipeline_questions, "async": async_questions, "process": process_questions}[options.what]
     questions = module.questions(options.quick)
     if options.list:
         for q in questions:

@@ -24,7 +24,8 @@ def setting():
     with open("/proc/cpuinfo") as info:
         model = next((line.split(":", 1)[1].strip() for line in info if line.startswith("model name")), platform.machine())
     changed = " with changes" if _said("git", "status", "--porcelain", "--", "penstock", "bench") else ""
-    versions = _said("dpkg-query", "-W", "-f", "${Package} ${Version}\n", "libtbb-dev", "libboost-fiber1.81-dev", "libconcurrentqueue-dev", "golang-go")
+    versions = _said("dpkg-query", "-W", "-f", "${Package} ${Version}\n", "libtbb-dev", "libboost-fiber1.81-dev", "libconcurrentqueue-dev", "golang-go",
+                    "findutils", "moreutils", "parallel")
     return {
         "machine": f"{os.cpu_count()} × {model}, Linux {platform.release()}",
         "compiler": f"{_first_line('c++', '--version')}, -O2",

@@ -11,7 +11,7 @@ WORKERS = ["1,1,1", "3,4,5"]
 WORK = [(1000, "1,1,1"), (1000, "2,2,2"), (10_000, "1,1,1"), (10_000, "2,2,2")]
 SIZES = [10_000, 100_000, 1_000_000, 10_000_000, 100_000_000]
 STAGES = [1, 2, 4, 8, 16]
-ORDER = [("nothing", 0, 500_000, "passing"), ("1 µs", 1000, 200_000, "passing"), ("10 µs", 10_000, 20_000, "passing"),
+ORDER = [("nothing", 0, 2_000_000, "passing"), ("1 µs", 1000, 200_000, "passing"), ("10 µs", 10_000, 20_000, "passing"),
          ("1 µs, 1 in 10 filtered", 1000, 200_000, "filtering"), ("1 µs, 1 in 100 fails", 1000, 200_000, "failing")]
 FIXED = [1, 2, 4, 8, 16, 32, 64]
 
@@ -113,9 +113,9 @@ def targets(m):
     yield reached("W5: at most 0.05 ms of processor time in 5 s", m.median("W5", "idle"), lambda v: v <= .05, "{:.3f} ms")
     ours, ideal = m.median("W6", "(8,8,8)"), _ideal_ms(m)
     yield reached("W6: within 2 % of ideal" + (f" ({ideal:.0f} ms)" if ideal else ""), ours / ideal if ours and ideal else None, lambda v: v <= 1.02, "{:.3f} × ideal")
-    yield reached("10^4 to 10^8 items: the most cost at most 1.25 × the median, per item", m.growth("growth"), lambda v: v <= 1.25, "{:.2f} ×")
+    yield reached("10^4 to 10^8 items: 10^8 cost at most 1.25 × the median, per item", m.growth("growth"), lambda v: v <= 1.25, "{:.2f} ×")
     yield reached("10^4 to 10^8 items: peak RSS grows by at most 1 MiB", m.more("growth", _peak_mib), lambda v: v <= 1, "{:.2f} MiB")
-    yield reached("1 to 16 stages: the most cost at most 1.25 × the median, per item and step", m.growth("stages"), lambda v: v <= 1.25, "{:.2f} ×")
+    yield reached("1 to 16 stages: 16 cost at most 1.25 × the median, per item and step", m.growth("stages"), lambda v: v <= 1.25, "{:.2f} ×")
     yield reached("slow items: throughput at least 95 % of ideal", m.median("slow", "saturated"), lambda v: v >= .95, "{:.3f}")
     for key, column in (("slow", "saturated"), ("bursts", "bursts")):
         p99, free = (m.median(key, column, s, of=lambda r: r["p99_us"]) for s in ("penstock", "penstock_queue"))

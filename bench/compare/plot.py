@@ -1,4 +1,6 @@
 """The figures as a picture: a panel per question; a point is a median, the line through it reaches from the least to the most of the rounds."""
+import itertools
+
 from question import NAMES
 
 ACROSS = 2
@@ -42,7 +44,7 @@ def draw(questions, measured, setting, to):
     down = (len(questions) + ACROSS - 1) // ACROSS
     height = HEADER + PANEL * down
     figure, panels = pyplot.subplots(down, ACROSS, figsize=(18, height), squeeze=False)
-    colours = dict(zip(NAMES, pyplot.get_cmap("tab20").colors)) | {"penstock": "black"}
+    colours = dict(zip(NAMES, itertools.cycle(pyplot.get_cmap("tab20").colors))) | {"penstock": "black"}
     drawn = set()
     for question, panel in zip(questions, panels.flat):
         drawn.update(_draw_panel(panel, question, measured, colours))

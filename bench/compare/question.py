@@ -24,7 +24,23 @@ NAMES = {
     "unordered": "penstock, unordered",
     "ordered": "penstock, ordered",
     "ceiling": "(the work alone)",
+    "vfork": "bare vfork loop, two in flight",
+    "spawn": "penstock, spawn and wait",
+    "run_call": "penstock, run() on two threads",
+    "command_stage": "penstock, a stage of two workers",
+    "tool": "penstock run -j2",
+    "python_pool": "Python subprocess, a pool of two",
+    "xargs": "xargs -P2",
+    "moreutils": "moreutils parallel -j 2",
+    "gnu_parallel": "GNU parallel -j2",
+    "fork": "fork and exec",
+    "isolated_stage": "penstock, a stage of two workers, isolated",
+    "process_pool": "penstock process_pool, two workers",
+    "one_by_one": "penstock, one by one",
+    "python_processes": "Python ProcessPoolExecutor, two workers",
 }
+# Rivals that are scripts, by the names of their files.
+PYTHON = {"python": "python_queue.py", "python_async": "python_async.py", "process_rivals": "process_rivals.py"}
 TIMEOUT = 120  # seconds, for one run
 
 
@@ -132,7 +148,7 @@ def _at_most(rounds, limit):
 
 def answer(question, programs, rounds, systems, measured):
     """Runs every system on every column, in turn, round by round."""
-    replaced = {"python": ["/usr/bin/python3", str(programs / "python_queue.py")], "python_async": ["/usr/bin/python3", str(programs / "python_async.py")]}
+    replaced = {name: ["/usr/bin/python3", str(programs / script)] for name, script in PYTHON.items()}
     rounds = _at_most(rounds, question.rounds)
     broken = set()
     for turn in range(rounds):

@@ -134,6 +134,7 @@ class async_stage final : public node, public inlet<In> {
     for (std::size_t done = entrance_.put(items, count); done < count; ++done) refuse(std::move(items[done]));
   }
   bool await(envelope<In>*, std::size_t, crew_member&) noexcept override { return false; }
+  void put_down(crew_member&) noexcept override {}  // nothing is carried here
   bool accept(envelope<In>&& item, worker& from, crew_member& me) noexcept override;
   conqueue_status offer(envelope<In>& item, const wait_limit* limit) override {
     weigh(item);
@@ -352,7 +353,12 @@ task<> async_stage<In, F>::work(shift& s) {
     // One at a time: whoever waits for room is told, and what is taken is begun at once.
     std::optional<envelope<In>> taken;
     const auto batch = entrance_.take(1, [&](envelope<In>&& e) { taken.emplace(std::move(e)); });
-    if (batch.count == 0) continue;
+    if (batch.count == 0) {
+      // Somebody is in the middle of putting it in, and may need this processor; or another task may.
+      system::yield();
+      co_await yield_to_others();
+      continue;
+    }
     entrance_.freed(1);
     s.me.changed_something();
     in_flight.add(process(s, std::move(*taken), batch.ticket));

@@ -76,6 +76,7 @@ enum class operation : std::uint8_t {
   remove_callback,
   time_out,
   spurious_wake,
+  compute,
   mark
 };
 
@@ -230,15 +231,17 @@ void yield() noexcept;
 void pause() noexcept;
 [[nodiscard]] unsigned processors() noexcept;
 
-// Simulated threads need no processor: all their time is waiting.
+[[nodiscard]] double random_share();
+
+// Simulated threads need a processor only in simulation::compute(): all their other time is waiting.
 class thread_clock {
  public:
   struct times {
     std::int64_t ran = 0, crowded = 0;
   };
-  [[nodiscard]] times read() noexcept { return {}; }
+  [[nodiscard]] times read() noexcept;
 };
-[[nodiscard]] inline std::int64_t process_ran() noexcept { return 0; }
+[[nodiscard]] std::int64_t process_ran() noexcept;
 // How often to look before going to sleep: once is as good as forty times here, and leaves fewer schedules to try.
 [[nodiscard]] constexpr int spins(int on_the_machine) noexcept { return on_the_machine > 0 ? 1 : 0; }
 

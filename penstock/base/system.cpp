@@ -1,6 +1,7 @@
 #include <climits>
 #include <cstdlib>
 #include <ctime>
+#include <random>
 #include <utility>
 
 #include <fcntl.h>
@@ -31,6 +32,11 @@ void futex_wait(const atomic<std::uint32_t>& word, std::uint32_t expected, clock
 
 void futex_wake(const atomic<std::uint32_t>& word, int count) noexcept {
   ::syscall(SYS_futex, &word, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, count);
+}
+
+double random_share() {
+  thread_local std::minstd_rand random{std::random_device{}()};
+  return std::uniform_real_distribution<double>(0, 1)(random);
 }
 
 namespace {

@@ -59,6 +59,8 @@ inline void pause() noexcept {
 // How often to look at a word before going to sleep. (Fewer times where each look is a schedule to be tried.)
 [[nodiscard]] constexpr int spins(int on_the_machine) noexcept { return on_the_machine; }
 [[nodiscard]] inline bool stop_requested(const std::stop_token& token) noexcept { return token.stop_requested(); }
+// A random number, at least 0 and less than 1. (Simulated: from the run's seed, so that the run can be had again.)
+[[nodiscard]] double random_share();
 [[nodiscard]] inline unsigned processors() noexcept {
   const unsigned count = std::thread::hardware_concurrency();
   return count ? count : 1;

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cassert>
 #include <chrono>
 
 #include <penstock/pipeline/crew.hpp>
@@ -101,11 +102,11 @@ void crew::serve(crew_member& me) {
 bool crew::stays_up(int idle, std::int64_t& since) const noexcept {
   const watch others = watch_.load(std::memory_order_relaxed) - one_on_duty;
   if (is_full(others)) return false;
-  if (idle <= 8) {
+  if (idle <= system::spins(8)) {
     since = 0;
     return true;
   }
-  if (others == 0 || system::spins(1) == 0) return false;
+  if (others == 0 || system::spins(2) < 2) return false;  // (not where each look is a schedule to be tried)
   const std::int64_t now = now_ns();
   if (since == 0) since = now;
   return now - since < 30'000;
@@ -130,6 +131,7 @@ readiness crew::what_is_ready(bool is_full) const noexcept {
 
 // Whoever calls takes the member off the list and on duty; one that gets up by itself does that itself.
 void crew::lie_down(crew_member& me) noexcept {
+  assert(me.duty_.load() == crew_member::duty::on);
   sleepers_.push_back(&me);
   asleep_.fetch_add(1);
   watch_.fetch_sub(one_on_duty);
@@ -143,6 +145,9 @@ void crew::get_up(crew_member& me) noexcept {
 
 bool crew::sleep(crew_member& me) {
   mutex_lock lock(mutex_);
+  // On duty, as far as it knows. But a sentinel may have taken it off just after its last turn, or it has waited for room
+  // where it relieved somebody. Under the lock no sentinel comes between.
+  me.turn_ends();
   if (to_dismiss_ > 0) {
     // Off duty like one that lies down; what it would have found is somebody else's now.
     --to_dismiss_;
@@ -159,6 +164,7 @@ bool crew::sleep(crew_member& me) {
   // Off duty first, then a last look; whoever makes work ready does it the other way round. Computing stages are left to
   // those who are on duty now, or compute and will look when they are done.
   bool up = what_is_ready(is_full(watch_.load())) != readiness::nothing;
+  const bool at_once = up;
   while (!up && !over_.load()) {
     // After four quiet looks there is nothing to look out for.
     const watch before = watch_.load();
@@ -190,6 +196,8 @@ bool crew::sleep(crew_member& me) {
   }
   get_up(me);
   lock.unlock();
+  // The turn before this has not found it: somebody is in the middle of it, and may need this processor to go on.
+  if (at_once) system::yield();
   if (std::exchange(me.relieves_, false))
     for (const auto& n : nodes_) n->relieve(me);
   return true;

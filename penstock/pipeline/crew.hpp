@@ -86,6 +86,11 @@ class crew_member {
     burden_ = b;
     carried_side_ = 1 - carried_side_;
   }
+  // What was to be carried is not: it stays where it is.
+  burden put_down() noexcept {
+    if (burden_.to) carried_side_ = 1 - carried_side_;
+    return std::exchange(burden_, {});
+  }
   // Takes the turns for what is carried, down to where it stays.
   void deliver();
 

@@ -54,6 +54,7 @@ class entrance {
 
   // `count` items with promised places go past the ring, to somebody who works at them now.
   void carried_past(std::size_t count) noexcept { carried_.fetch_add(count, std::memory_order_relaxed); }
+  void not_carried_past(std::size_t count) noexcept { carried_.fetch_sub(count, std::memory_order_relaxed); }
 
   // --- taking out ---
   struct batch {

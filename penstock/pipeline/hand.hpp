@@ -13,6 +13,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -24,57 +25,97 @@
 
 namespace penstock {
 
+// What of a tray is sent at once: results, and for which of the neighbouring items there is one.
 template <class Item>
+struct portion {
+  Item* results = nullptr;
+  std::size_t count = 0;
+  std::size_t first = 0;          // the index of the first of the items
+  std::size_t items = 0;          // how many they are
+  const bool* present = nullptr;  // for each of them; null: all have one
+};
+
+// marks: items without a result are told apart, by skip(); at most most_marked items.
+template <class Item, bool marks = false>
 class tray {
  public:
+  static constexpr std::size_t most_marked = 256;
+
   // Results will be made at `room`. The owner's.
   void open(Item* room, std::int64_t now) noexcept {
     const mutex_lock lock(mutex_);
-    items_ = room;
-    made_.store(0, std::memory_order_relaxed);
-    sent_ = 0;
+    results_ = room;
+    made_ = 0;
+    done_.store(0, std::memory_order_relaxed);
+    sent_ = {};
     since_ = now;
     open_ = true;
   }
   // REQUIRES: room for it.
-  void add(Item&& item) noexcept {
-    const std::size_t made = made_.load(std::memory_order_relaxed);
-    std::construct_at(items_ + made, std::move(item));
-    // release: pairs with the acquire in send_rest(): whoever counts it finds it whole.
-    made_.store(made + 1, std::memory_order_release);
+  void add(Item&& result) noexcept {
+    std::construct_at(results_ + made_++, std::move(result));
+    one_done(true);
   }
-  [[nodiscard]] std::size_t size() const noexcept { return made_.load(std::memory_order_relaxed); }
-  // Another thread's. If the tray has been open for so long: calls take(Item*, count, index of the first) for what was
-  // made and not yet sent. Under the lock, so that what comes later is sent later; so it must not wait for anything.
+  void skip() noexcept
+    requires marks
+  {
+    one_done(false);
+  }
+  [[nodiscard]] std::size_t size() const noexcept { return made_; }
+  // Another thread's. If the tray has been open for so long: calls take(portion) for what was done and not yet sent.
+  // Under the lock, so that what comes later is sent later; so it must not wait for anything.
   template <class Take>
   void take_if_older_than(std::int64_t ns, std::int64_t now, Take take) {
     const mutex_lock lock(mutex_);
     if (!open_ || now - since_ < ns) return;
-    const std::size_t made = made_.load(std::memory_order_acquire);
-    if (made > sent_) take(items_ + sent_, made - sent_, sent_);
-    sent_ = made;
+    const portion<Item> rest = not_sent(done_.load(std::memory_order_acquire));
+    if (rest.items) take(rest);
+    sent_.items += rest.items;
+    sent_.results += rest.count;
   }
-  // The owner's. Calls send() in the same way for the rest; it may wait. It returns whether it has taken over the objects
-  // themselves, in their place; otherwise they are destroyed, as are those that were sent before.
+  // The owner's. Calls send(portion) in the same way for the rest; it may wait. It returns whether it has taken over the
+  // objects themselves, in their place; otherwise they are destroyed, as are those that were sent before.
   template <class Send>
   void close(Send send) {
+    portion<Item> rest;
     std::size_t sent = 0;
     {
       const mutex_lock lock(mutex_);
       open_ = false;
-      sent = sent_;
+      rest = not_sent(done_.load(std::memory_order_relaxed));
+      sent = sent_.results;
     }
-    const std::size_t made = made_.load(std::memory_order_relaxed);
-    const bool kept = made > sent && send(items_ + sent, made - sent, sent);
-    std::destroy_n(items_, kept ? sent : made);
+    const bool kept = rest.items > 0 && send(rest);
+    std::destroy_n(results_, kept ? sent : made_);
   }
 
  private:
-  system::atomic<std::size_t> made_ = 0;
-  Item* items_ = nullptr;  // the owner adds; what is counted in made_ and not in sent_ belongs to who holds the mutex
+  void one_done(bool with_result) noexcept {
+    const std::size_t done = done_.load(std::memory_order_relaxed);
+    if constexpr (marks) present_[done] = with_result;
+    // release: pairs with the acquire in take_if_older_than(): whoever counts it finds it whole, and its mark.
+    done_.store(done + 1, std::memory_order_release);
+  }
+  [[nodiscard]] portion<Item> not_sent(std::size_t done) const noexcept PENSTOCK_REQUIRES(mutex_) {
+    portion<Item> rest{results_ + sent_.results, done - sent_.items, sent_.items, done - sent_.items, nullptr};
+    if constexpr (marks) {
+      rest.present = present_.data() + sent_.items;
+      rest.count = static_cast<std::size_t>(std::count(rest.present, rest.present + rest.items, true));
+    }
+    return rest;
+  }
 
+  // The owner adds; what is counted in done_ and not in sent_ belongs to who holds the mutex.
+  system::atomic<std::size_t> done_ = 0;
+  std::size_t made_ = 0;  // the owner's
+  Item* results_ = nullptr;
+  std::array<bool, marks ? most_marked : 0> present_{};
+
+  struct counts {
+    std::size_t items = 0, results = 0;
+  };
   mutex mutex_;  // guards what follows
-  std::size_t sent_ PENSTOCK_GUARDED_BY(mutex_) = 0;
+  counts sent_ PENSTOCK_GUARDED_BY(mutex_);
   std::int64_t since_ PENSTOCK_GUARDED_BY(mutex_) = 0;
   bool open_ PENSTOCK_GUARDED_BY(mutex_) = false;
 };

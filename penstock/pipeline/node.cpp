@@ -8,7 +8,7 @@ node::node(std::string name, worker_count workers)
     : name_(std::move(name)),
       range_(workers),
       workers_(workers.most()),
-      present_(workers.least()),
+      manned_(workers.least() * one_present),
       next_(std::make_unique<system::atomic<std::uint32_t>[]>(workers.most())) {
   for (std::size_t i = workers.most(); i-- > 0;) push(i < workers.least() ? free_ : absent_, i);
 }
@@ -16,10 +16,10 @@ node::node(std::string name, worker_count workers)
 worker* node::hire(std::int64_t now) noexcept {
   // First: whoever looks whether the stage is over must not miss one who is about to take an item.
   // Not an addition that is taken back: in between the stage would look at work to the one who asks whether it has ended.
-  std::size_t working = at_work_.load();
+  manning now_there = manned_.load();
   do {
-    if (working >= present_.load(std::memory_order_relaxed)) return nullptr;
-  } while (!at_work_.compare_exchange_weak(working, working + 1));
+    if (at_work_of(now_there) >= present_of(now_there)) return nullptr;
+  } while (!manned_.compare_exchange_weak(now_there, now_there + one_at_work));
   worker& w = workers_[pop(free_)];
   w.wait_ends(now);
   return &w;
@@ -29,16 +29,18 @@ void node::let_go(worker& w, wait_kind why, std::int64_t now) noexcept {
   if (leaving_.load(std::memory_order_relaxed) > 0 && take_one(leaving_)) return dismiss(w, now);
   w.wait_begins(why, now);
   push(free_, index_of(w));
-  at_work_.fetch_sub(1);
+  manned_.fetch_sub(one_at_work);
 }
 
 void node::add_worker(std::int64_t now) noexcept {
   if (take_one(leaving_)) return;  // one stays after all
-  const std::uint32_t index = pop(absent_);
+  // Nobody is absent only while the one who leaves is on his way.
+  std::uint32_t index = pop(absent_);
+  for (; index == nobody; index = pop(absent_)) system::yield();
   workers_[index].wait_ends(now);
   workers_[index].wait_begins(wait_kind::starved, now);
   push(free_, index);
-  present_.fetch_add(1);
+  manned_.fetch_add(one_present);
 }
 
 void node::remove_worker(std::int64_t now) noexcept {
@@ -51,9 +53,7 @@ void node::remove_worker(std::int64_t now) noexcept {
 void node::dismiss(worker& w, std::int64_t now) noexcept {
   w.wait_begins(wait_kind::absent, now);
   push(absent_, index_of(w));
-  // In this order: at work and free are never more than present.
-  present_.fetch_sub(1);
-  at_work_.fetch_sub(1);
+  manned_.fetch_sub(one_present + one_at_work);
 }
 
 bool node::take_one(system::atomic<std::size_t>& number) noexcept {
@@ -75,6 +75,7 @@ std::uint32_t node::pop(stack& s) noexcept {
   std::uint64_t top = s.load(std::memory_order_acquire);
   for (;;) {
     const auto index = static_cast<std::uint32_t>(top & nobody);
+    if (index == nobody) return nobody;
     const std::uint64_t below = ((top >> 32) + 1) << 32 | next_[index].load(std::memory_order_relaxed);
     if (s.compare_exchange_weak(top, below, std::memory_order_acquire, std::memory_order_acquire)) return index;
   }

@@ -70,8 +70,9 @@ class node {
   virtual void hand_back_rest() noexcept {}
   // True once: for the first who finds it over and nobody at work.
   [[nodiscard]] bool ends_now() noexcept {
-    // In this order: whoever takes the last item is at work before he takes it.
-    return is_over() && at_work_.load() == 0 && !ended_.exchange(true);
+    // In this order: whoever takes the last item is at work before he takes it, and whoever helps begins while somebody
+    // is at work.
+    return is_over() && is_idle() && helping_.load() == 0 && !ended_.exchange(true);
   }
 
   // --- for the report ---
@@ -85,9 +86,9 @@ class node {
   [[nodiscard]] worker_count range() const noexcept { return range_; }
   // How many workers there should be now, and are, but for some that have been told to go when they are done.
   [[nodiscard]] std::size_t present() const noexcept {
-    return present_.load(std::memory_order_relaxed) - leaving_.load(std::memory_order_relaxed);
+    return present_of(manned_.load(std::memory_order_relaxed)) - leaving_.load(std::memory_order_relaxed);
   }
-  [[nodiscard]] bool is_idle() const noexcept { return at_work_.load() == 0; }
+  [[nodiscard]] bool is_idle() const noexcept { return at_work_of(manned_.load()) == 0; }
   // By one thread, the scaler, within the range. remove_worker: one that is free, or else the first to be free. It looks at
   // work for a moment, so the stage may have to be told afterwards that it has ended.
   void add_worker(std::int64_t now) noexcept;
@@ -103,10 +104,15 @@ class node {
  protected:
   // A free worker, who is now at work; null if there is none.
   [[nodiscard]] worker* hire(std::int64_t now) noexcept;
+  // Somebody who is no worker here has results of the stage in his hands: it does not end before he is done. REQUIRES, to
+  // begin: a worker is at work, and cannot leave meanwhile.
+  void help_begins() noexcept { helping_.fetch_add(1); }
+  void help_ends() noexcept { helping_.fetch_sub(1); }
   // why: what the worker waits for from now on.
   void let_go(worker& w, wait_kind why, std::int64_t now) noexcept;
   [[nodiscard]] bool has_free_worker() const noexcept {
-    return at_work_.load(std::memory_order_relaxed) < present_.load(std::memory_order_relaxed);
+    const manning now = manned_.load(std::memory_order_relaxed);
+    return at_work_of(now) < present_of(now);
   }
   [[nodiscard]] std::size_t index_of(const worker& w) const noexcept {
     return static_cast<std::size_t>(&w - workers_.data());
@@ -118,7 +124,7 @@ class node {
   using stack = system::atomic<std::uint64_t>;  // count << 32 | index
   static constexpr std::uint32_t nobody = ~std::uint32_t{0};
   void push(stack& s, std::uint64_t index) noexcept;
-  // REQUIRES: there is one.
+  // `nobody` if it is empty.
   [[nodiscard]] std::uint32_t pop(stack& s) noexcept;
   void dismiss(worker& w, std::int64_t now) noexcept;
   // True, and counted, if the number was above zero.
@@ -126,10 +132,16 @@ class node {
 
   const std::string name_;
   const worker_count range_;
-  std::vector<worker> workers_;              // as many as there may be
-  system::atomic<std::size_t> present_;      // at work or free
+  std::vector<worker> workers_;  // as many as there may be
+  // How many are there, at work or free, and how many of them at work: one word, because a worker that goes home
+  // between a look at the one and at the other would leave nobody to be hired.
+  using manning = std::uint64_t;
+  static constexpr manning one_at_work = 1, one_present = manning{1} << 32;
+  static constexpr std::size_t at_work_of(manning m) noexcept { return m & (one_present - 1); }
+  static constexpr std::size_t present_of(manning m) noexcept { return m >> 32; }
+  system::atomic<manning> manned_;
   system::atomic<std::size_t> leaving_ = 0;  // so many of them are not wanted any more
-  system::atomic<std::size_t> at_work_ = 0;
+  system::atomic<std::size_t> helping_ = 0;
   system::atomic<bool> ended_ = false;
   stack free_ = nobody;
   stack absent_ = nobody;
@@ -155,6 +167,8 @@ class inlet {
   virtual void accept(envelope<T>* items, std::size_t count) noexcept = 0;
   // The same, but rather leaves them where they are, to be carried here by `me`; false: not now, nothing has happened.
   [[nodiscard]] virtual bool await(envelope<T>* items, std::size_t count, crew_member& me) noexcept = 0;
+  // What `me` was to carry here, if anything, is taken after all.
+  virtual void put_down(crew_member& me) noexcept = 0;
   // The same for one without a promise: waits for room. Failed, too, if its size cannot be told. False: no more will be
   // taken. `from`: the worker that calls, for its waiting time.
   virtual bool accept(envelope<T>&& item, worker& from, crew_member& me) noexcept = 0;

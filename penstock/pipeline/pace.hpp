@@ -1,7 +1,7 @@
 // pace: how long a stage's items take, so far, and what follows from it: how many to take at once, and whether a turn
 // is long enough to see to it that somebody else looks after the rest.
 //
-// A turn is worth about 20 µs: then handing items on costs little beside them, and nothing waits long for its turn.
+// A turn is worth about 100 µs: then handing items on costs little beside them, and nothing waits long for its turn.
 // Items of unknown duration are taken one by one, and so are those of a stage that has surprised: a single slow item
 // (over 100 µs more than its turn should have taken) among fast ones makes the next 4,096 go one by one, because what
 // happened once in a while will happen again, and those that were taken with it would have to wait.
@@ -18,7 +18,7 @@ namespace penstock {
 
 class pace {
  public:
-  static constexpr std::int64_t turn_ns = 50'000;
+  static constexpr std::int64_t turn_ns = 100'000;
   static constexpr std::int64_t long_ns = 10'000;  // worth waking somebody (6.6 µs) for
   static constexpr std::int64_t surprise_ns = 100'000;
   static constexpr std::size_t most_at_once = 256;  // beyond that there is nothing left to save

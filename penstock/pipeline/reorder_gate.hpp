@@ -11,6 +11,7 @@
 // MEMORY   `window` results at most.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <exception>
@@ -19,6 +20,7 @@
 #include <vector>
 
 #include <penstock/base/mutex.hpp>
+#include <penstock/pipeline/hand.hpp>
 #include <penstock/pipeline/worker.hpp>
 
 namespace penstock {
@@ -29,39 +31,46 @@ class reorder_gate {
   // REQUIRES: window > 0.
   explicit reorder_gate(std::size_t window) : slots_(window) {}
 
-  // The results for `count` neighbouring tickets; an empty one for skipped. release(Item*, count) is called for what has
-  // its turn, on this thread; before_wait() if it has to wait. REQUIRES: count <= window.
-  template <class Release, class BeforeWait>
-  void put(std::uint64_t ticket, std::optional<Item>* items, std::size_t count, worker& self, Release release,
-           BeforeWait before_wait) {
+  // The results for neighbouring tickets, from `ticket` on; those without one are skipped. `places` are promised for them
+  // where they go: none, or one for each. If it is their turn, pass(Item*, count, places) is called, on this thread; it
+  // tells whether it has taken over the objects themselves, in their place, and so does put(): otherwise they have been
+  // moved from. Then release(Item*, count, places) for those that come after them and are there. If it is not their turn, the
+  // gate keeps the places for those who have it, or calls give_back(places) if one of those waits for some.
+  // before_wait() if it has to wait. REQUIRES: made.items <= window.
+  template <class Pass, class Release, class GiveBack, class BeforeWait>
+  bool put(std::uint64_t ticket, const portion<Item>& made, std::size_t places, worker& self, Pass pass,
+           Release release, GiveBack give_back, BeforeWait before_wait) {
+    const std::size_t count = made.items;
     bool stopped = false;
     {
       mutex_lock lock(mutex_);
-      if (ticket + count > next_ + slots_.size() && !stopped_) {
-        before_wait();
-        const counted_wait waiting(self, wait_kind::blocked);
-        ++waiting_;
-        while (ticket + count > next_ + slots_.size() && !stopped_) turned_.wait(lock);
-        --waiting_;
+      if (!has_turn(ticket) && !stopped_) {
+        wanted_ ? give_back(places) : void(kept_ += places);
+        places = 0;
+        if (ticket + count > next_ + slots_.size()) {
+          before_wait();
+          const counted_wait waiting(self, wait_kind::blocked);
+          ++waiting_;
+          while (ticket + count > next_ + slots_.size() && !stopped_) turned_.wait(lock);
+          --waiting_;
+        }
+        if (!has_turn(ticket) && !stopped_) {
+          // Whoever has the turn, or is releasing now, comes to them.
+          Item* result = made.results;
+          for (std::size_t i = 0; i < count; ++i) {
+            slot& mine = slots_[(ticket + i) % slots_.size()];
+            mine.present = true;
+            if (!made.present || made.present[i]) mine.item.emplace(std::move(*result++));
+          }
+          return false;
+        }
       }
       stopped = stopped_;
-      if (!stopped && (ticket != next_ || releasing_)) {
-        // Whoever has the turn, or is releasing now, comes to them.
-        for (std::size_t i = 0; i < count; ++i) {
-          slot& mine = slots_[(ticket + i) % slots_.size()];
-          mine.present = true;
-          mine.item = std::exchange(items[i], std::nullopt);
-        }
-        return;
-      }
       if (!stopped) releasing_ = true;
     }
-    std::vector<Item> ready;
-    ready.reserve(count);
-    for (std::size_t i = 0; i < count; ++i)
-      if (items[i]) ready.push_back(*std::exchange(items[i], std::nullopt));
-    if (!ready.empty()) release(ready.data(), ready.size());  // stopped: in whatever order
+    const bool kept = made.count > 0 && pass(made.results, made.count, places);  // stopped: in whatever order
     if (!stopped) release_ready(count, release);
+    return kept;
   }
 
   // For a worker with many results: waits for its turn, calls write(), which puts them out, and passes the turn on.
@@ -70,11 +79,11 @@ class reorder_gate {
     bool in_order = false;
     {
       mutex_lock lock(mutex_);
-      if ((ticket != next_ || releasing_) && !stopped_) {
+      if (!has_turn(ticket) && !stopped_) {
         before_wait();
         const counted_wait waiting(self, wait_kind::blocked);
         ++waiting_;
-        while ((ticket != next_ || releasing_) && !stopped_) turned_.wait(lock);
+        while (!has_turn(ticket) && !stopped_) turned_.wait(lock);
         --waiting_;
       }
       in_order = !stopped_;
@@ -88,6 +97,18 @@ class reorder_gate {
     }
     if (in_order) release_ready(1, release);
     if (error) std::rethrow_exception(error);
+  }
+
+  // For who releases and finds no room: places that are kept here. From the first time that there are none, until
+  // has_found_room(), places that would be kept are given back.
+  [[nodiscard]] std::size_t want_places() noexcept {
+    const mutex_lock lock(mutex_);
+    wanted_ = kept_ == 0;
+    return std::exchange(kept_, 0);
+  }
+  void has_found_room() noexcept {
+    const mutex_lock lock(mutex_);
+    wanted_ = false;
   }
 
   void stop() noexcept {
@@ -110,11 +131,16 @@ class reorder_gate {
     std::optional<Item> item;
   };
 
+  [[nodiscard]] bool has_turn(std::uint64_t ticket) const noexcept PENSTOCK_REQUIRES(mutex_) {
+    return ticket == next_ && !releasing_;
+  }
+
   // After the results of the first `left` tickets have left. REQUIRES: this thread has set releasing_.
   template <class Release>
   void release_ready(std::size_t left, Release& release) {
     std::vector<Item> ready;
     for (;;) {
+      std::size_t places = 0;
       ready.clear();
       {
         mutex_lock lock(mutex_);
@@ -125,15 +151,19 @@ class reorder_gate {
         for (; left < slots_.size() && slots_[(next_ + left) % slots_.size()].present; ++left) {
           slot& s = slots_[(next_ + left) % slots_.size()];
           s.present = false;
-          if (s.item) ready.push_back(*std::exchange(s.item, std::nullopt));
+          if (!s.item) continue;
+          ready.push_back(*std::move(s.item));
+          s.item.reset();
         }
         if (left == 0) {
           releasing_ = false;
           if (waiting_) turned_.notify_all();  // who waits for a turn of its own waits for this, too
           return;
         }
+        places = std::min(kept_, ready.size());
+        kept_ -= places;
       }
-      if (!ready.empty()) release(ready.data(), ready.size());
+      if (!ready.empty()) release(ready.data(), ready.size(), places);
     }
   }
 
@@ -143,6 +173,8 @@ class reorder_gate {
   bool releasing_ PENSTOCK_GUARDED_BY(mutex_) = false;
   bool stopped_ PENSTOCK_GUARDED_BY(mutex_) = false;
   std::size_t waiting_ PENSTOCK_GUARDED_BY(mutex_) = 0;
+  std::size_t kept_ PENSTOCK_GUARDED_BY(mutex_) = 0;  // places
+  bool wanted_ PENSTOCK_GUARDED_BY(mutex_) = false;
   condition turned_;
 };
 

@@ -36,8 +36,10 @@ scaler::scaler(const std::vector<std::unique_ptr<node>>& nodes, means m) : means
 void scaler::run() {
   began_ = now_ns();
   std::int64_t looked = began_, ran = system::process_ran();
-  while (!over_.load()) {
+  for (;;) {
+    // In this order: end() says so before it rings.
     const std::uint32_t heard = bell_.load();
+    if (over_.load()) break;
     // Asleep first, then a last look; whoever finds work does it the other way round.
     asleep_.store(true);
     const bool idle = all_idle();

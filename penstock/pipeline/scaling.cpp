@@ -112,7 +112,9 @@ void scaling::learn_share(const observation& o) noexcept {
 void scaling::remember(const observation& o) noexcept {
   const std::int64_t wall = o.at - tenth_.at;
   if (wall < 100 * ms) return;
-  const std::int64_t needed = (o.present - o.starved) - (tenth_.present - tenth_.starved);
+  // Not all that did not starve: who has left work behind him when he was done (unmanned) may stay like that for long
+  // after another one has done it.
+  const std::int64_t needed = (o.at_work + o.blocked) - (tenth_.at_work + tenth_.blocked);
   fullest_ = std::max(fullest_, static_cast<double>(needed) / static_cast<double>(wall));
   tenth_ = o;
 }

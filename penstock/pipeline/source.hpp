@@ -101,7 +101,7 @@ class pull_source_node final : public node {
   }
   void relieve(crew_member&) override {
     tray_.take_if_older_than(1'000'000, now_ns(),
-                             [&](envelope<item>* items, std::size_t n, std::size_t) { next_.accept(items, n); });
+                             [&](const portion<envelope<item>>& made) { next_.accept(made.results, made.count); });
   }
   [[nodiscard]] bool is_over() const noexcept override { return over_.load() || control_.draining(); }
   void add_entrance_counts(stage_report& r) const noexcept override { r.in = r.passed; }
@@ -144,9 +144,9 @@ class pull_source_node final : public node {
         ++pulled;
       }
       next_.give_back(most - pulled);
-      tray_.close([&](envelope<item>* items, std::size_t n, std::size_t) {
-        if (next_.await(items, n, me)) return true;
-        next_.accept(items, n);
+      tray_.close([&](const portion<envelope<item>>& made) {
+        if (next_.await(made.results, made.count, me)) return true;
+        next_.accept(made.results, made.count);
         return false;
       });
     }

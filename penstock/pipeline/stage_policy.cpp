@@ -1,9 +1,9 @@
 #include <algorithm>
-#include <random>
 #include <stdexcept>
 #include <utility>
 
 #include <penstock/base/sleep.hpp>
+#include <penstock/base/system.hpp>
 #include <penstock/pipeline/stage_policy.hpp>
 
 namespace penstock {
@@ -47,8 +47,7 @@ std::optional<std::chrono::nanoseconds> stage_policy::pause_after(unsigned attem
   double pause = static_cast<double>(options_.retry.backoff.count());
   const auto most = static_cast<double>(options_.retry.max_backoff.count());
   for (unsigned i = 1; i < attempt && pause < most; ++i) pause *= 2;
-  thread_local std::minstd_rand random{std::random_device{}()};
-  pause = std::min(pause, most) * (1 - options_.retry.jitter * std::uniform_real_distribution<double>(0, 1)(random));
+  pause = std::min(pause, most) * (1 - options_.retry.jitter * system::random_share());
   return std::chrono::nanoseconds(static_cast<std::int64_t>(pause));
 }
 

@@ -85,6 +85,7 @@ class thread_stage final : public node, public inlet<In> {
   void leave_line(wait_line::place& self) noexcept override { entrance_.leave_room_line(self); }
   void accept(envelope<In>* items, std::size_t count) noexcept override;
   bool await(envelope<In>* items, std::size_t count, crew_member& me) noexcept override;
+  void put_down(crew_member& me) noexcept override;
   bool accept(envelope<In>&& item, worker& from, crew_member& me) noexcept override;
   conqueue_status offer(envelope<In>& item, const wait_limit* limit) override;
   [[nodiscard]] std::size_t room() const noexcept override {
@@ -168,9 +169,9 @@ class thread_stage final : public node, public inlet<In> {
   // What a worker works with when it has taken several items at once.
   struct post {
     hand<envelope<In>> items;
-    tray<result_envelope> results;                 // unordered
-    tray<std::optional<result_envelope>> ordered;  // one for each item, empty for those without
-    std::atomic<std::uint64_t> ticket = 0;         // of the first item
+    tray<result_envelope> results;          // unordered
+    tray<result_envelope, true> ordered;    // with the items that have none
+    std::atomic<std::uint64_t> ticket = 0;  // of the first item
   };
   // How many items to take, and how many places in the next stage are promised; none: not now.
   struct plan {
@@ -191,9 +192,12 @@ class thread_stage final : public node, public inlet<In> {
   }
   void account_for(std::int64_t began, std::int64_t waited_before, std::size_t items, worker& self, crew_member& me,
                    std::int64_t ended) noexcept;
-  void send_ordered(post& at, std::optional<result_envelope>* items, std::size_t count, std::size_t first, worker& self,
-                    crew_member& me) noexcept;
-  void send(result_envelope* items, std::size_t count, worker& self, crew_member& me) noexcept;
+  // ticket: of the first of the items; placed: places are promised for the results. True: they were taken over, where
+  // they are, to be carried on; only if they may be.
+  bool send_in_order(std::uint64_t ticket, const portion<result_envelope>& made, bool placed, bool may_be_carried,
+                     worker& self, crew_member& me) noexcept;
+  // In order, with so many places promised; for the others it waits for room.
+  void send(result_envelope* items, std::size_t count, std::size_t places, worker& self, crew_member& me) noexcept;
 
   // Where the results of one item go.
   class outputs;
@@ -232,8 +236,8 @@ class thread_stage<In, F>::outputs {
   // An item that put nothing gives its turn and its place away.
   ~outputs() {
     if constexpr (!std::is_void_v<out>) {
-      if (stage_.gate_ && !turn_given_) give_turn(none_);
-      if (places_) stage_.next_->give_back(places_);
+      if (places_) stage_.next_->give_back(places_);  // first: the turn may be long in coming
+      if (stage_.gate_ && !turn_given_) skip_turn();
     }
   }
   void of(const envelope<In>& e) noexcept {
@@ -244,7 +248,7 @@ class thread_stage<In, F>::outputs {
   // Between two items of a batch.
   void item_done() noexcept {
     if constexpr (!std::is_void_v<out>)
-      if (stage_.gate_ && !turn_given_) give_turn(none_);
+      if (stage_.gate_ && !turn_given_) skip_turn();
     turn_given_ = true;
   }
 
@@ -278,13 +282,9 @@ class thread_stage<In, F>::outputs {
     auto e = wrap(std::forward<Value>(value));  // may throw: then the item has failed, and nothing was put out
     self_.passed.add();
     self_.out.add();
-    if (stage_.gate_) {
-      std::optional<result_envelope> some(std::move(e));
-      give_turn(some);
-    } else if (at_)
-      at_->results.add(std::move(e));
-    else
-      put_now(std::move(e));
+    if (!stage_.gate_) return at_ ? at_->results.add(std::move(e)) : put_now(std::move(e));
+    turn_given_ = true;
+    at_ ? at_->ordered.add(std::move(e)) : take_turn({&e, 1, 0, 1, nullptr}, std::exchange(places_, 0));
   }
   template <class Range>
   void many(Range& range) {
@@ -309,7 +309,10 @@ class thread_stage<In, F>::outputs {
     } else {
       turn_given_ = true;
       stage_.gate_->in_turn(
-          ticket_, self_, write, [this](result_envelope* items, std::size_t n) { stage_.send(items, n, self_, me_); },
+          ticket_, self_, write,
+          [this](result_envelope* items, std::size_t n, std::size_t places) {
+            stage_.send(items, n, places, self_, me_);
+          },
           [this] { me_.goes_on_long(); });
     }
     count ? self_.passed.add() : self_.filtered.add();
@@ -320,12 +323,13 @@ class thread_stage<In, F>::outputs {
     else
       stage_.next_->accept(std::move(e), self_, me_);
   }
-  void give_turn(std::optional<result_envelope>& e) noexcept {
+  void skip_turn() noexcept {
+    static constexpr bool absent = false;
     turn_given_ = true;
-    if (at_) return at_->ordered.add(std::move(e));
-    stage_.gate_->put(
-        ticket_, &e, 1, self_, [this](result_envelope* items, std::size_t n) { stage_.send(items, n, self_, me_); },
-        [this] { me_.goes_on_long(); });
+    at_ ? at_->ordered.skip() : take_turn({nullptr, 0, 0, 1, &absent}, true);
+  }
+  void take_turn(const portion<result_envelope>& made, bool placed) noexcept {
+    stage_.send_in_order(ticket_, made, placed, false, self_, me_);
   }
 
  public:
@@ -342,7 +346,6 @@ class thread_stage<In, F>::outputs {
   std::uint64_t number_ = 0;
   std::int64_t entered_ns_ = 0;
   bool turn_given_ = true;
-  std::optional<result_envelope> none_;
 };
 
 // --- turns ---
@@ -381,7 +384,8 @@ void thread_stage<In, F>::serve(worker&, crew_member& me) {
       }
       wait_kind why = wait_kind::starved;
       std::int64_t now = now_ns();
-      (void)work_once(*self, f, me, now, true, why);
+      // There is an item, and it cannot be taken: somebody is in the middle of putting it in.
+      if (!work_once(*self, f, me, now, true, why)) system::yield();
     }
   } else {
     (void)me;
@@ -418,7 +422,6 @@ auto thread_stage<In, F>::make_plan(bool must_go) noexcept -> plan {
   } else if constexpr (stage_traits::is_each<std::decay_t<result>>) {
     return {1, 0};
   } else {
-    if (gate_) return {items, 0};
     const std::size_t places = next_->reserve(items);
     if (places) return {places, places};
     // A long item may as well be worked at until there is room for its result; a short one would only have to wait.
@@ -490,7 +493,7 @@ void thread_stage<In, F>::work_at_many(envelope<In>* items, std::size_t count, s
   at.ticket.store(ticket, std::memory_order_relaxed);
   if constexpr (!std::is_void_v<out>) {
     if (gate_)
-      at.ordered.open(me.for_results().template room_for<std::optional<result_envelope>>(count), now);
+      at.ordered.open(me.for_results().template room_for<result_envelope>(count), now);
     else
       at.results.open(me.for_results().template room_for<result_envelope>(count), now);
   }
@@ -511,18 +514,17 @@ void thread_stage<In, F>::work_at_many(envelope<In>* items, std::size_t count, s
   }
   entrance_.freed(at.items.close());
   if constexpr (!std::is_void_v<out>) {
+    // Those whose items were taken over went with them; those of items without a result are left.
+    const std::size_t left = places - (count - begun) - (gate_ ? at.ordered.size() : at.results.size());
+    if (left) next_->give_back(left);
     if (gate_) {
-      at.ordered.close([&](std::optional<result_envelope>* made, std::size_t n, std::size_t first) {
-        send_ordered(at, made, n, first, self, me);
-        return false;
+      at.ordered.close([&](const portion<result_envelope>& made) {
+        return send_in_order(ticket + made.first, made, true, true, self, me);
       });
     } else {
-      // Those whose items were taken over went with them; those of items without a result are left.
-      const std::size_t left = places - (count - begun) - at.results.size();
-      if (left) next_->give_back(left);
-      at.results.close([&](result_envelope* made, std::size_t n, std::size_t) {
-        if (next_->await(made, n, me)) return true;
-        next_->accept(made, n);
+      at.results.close([&](const portion<result_envelope>& made) {
+        if (next_->await(made.results, made.count, me)) return true;
+        next_->accept(made.results, made.count);
         return false;
       });
     }
@@ -557,6 +559,18 @@ bool thread_stage<In, F>::await(envelope<In>* items, std::size_t count, crew_mem
 }
 
 template <class In, class F>
+void thread_stage<In, F>::put_down(crew_member& me) noexcept {
+  const crew_member::burden b = me.put_down();
+  if (!b.to) return;
+  auto* const items = static_cast<envelope<In>*>(b.items);
+  entrance_.not_carried_past(b.count);
+  accept(items, b.count);
+  std::destroy_n(items, b.count);
+  if constexpr (!std::is_void_v<out>) next_->give_back(b.count);
+  leave(*b.by, wait_kind::unmanned, now_ns());
+}
+
+template <class In, class F>
 void thread_stage<In, F>::carried_turn(const crew_member::burden& b, crew_member& me) {
   if constexpr (!stage_traits::is_per_worker<F>) {
     const std::int64_t now = now_ns();
@@ -584,33 +598,45 @@ void thread_stage<In, F>::relieve(crew_member& me) {
       if constexpr (!std::is_void_v<out>) {
         worker for_nobody;
         if (gate_) {
-          std::vector<std::optional<result_envelope>> made;
-          std::size_t first = 0;
-          at.ordered.take_if_older_than(stuck, now,
-                                        [&](std::optional<result_envelope>* ready, std::size_t n, std::size_t index) {
-                                          made.assign(std::move_iterator(ready), std::move_iterator(ready + n));
-                                          first = index;
-                                        });
-          if (!made.empty()) send_ordered(at, made.data(), made.size(), first, for_nobody, me);
+          std::vector<result_envelope> results;
+          std::array<bool, decltype(at.ordered)::most_marked> present;
+          portion<result_envelope> made;
+          std::uint64_t ticket = 0;
+          at.ordered.take_if_older_than(stuck, now, [&](const portion<result_envelope>& done) {
+            made = done;
+            results.assign(std::move_iterator(done.results), std::move_iterator(done.results + done.count));
+            std::copy_n(done.present, done.items, present.begin());
+            // Here, where the owner cannot go on: outside he may have begun another batch, or be the last to leave.
+            ticket = at.ticket.load(std::memory_order_relaxed) + done.first;
+            help_begins();
+          });
+          if (made.items) {
+            made.results = results.data();
+            made.present = present.data();
+            send_in_order(ticket, made, true, false, for_nobody, me);
+            help_ends();
+            if (entrance_.is_closed()) policy_.control().may_have_ended(*this);
+          }
         } else {
           at.results.take_if_older_than(
-              stuck, now, [&](result_envelope* ready, std::size_t n, std::size_t) { next_->accept(ready, n); });
+              stuck, now, [&](const portion<result_envelope>& made) { next_->accept(made.results, made.count); });
         }
       }
       worker* self = nullptr;
+      std::uint64_t batch = 0;  // its first ticket
       auto* const items = me.for_items().template room_for<envelope<In>>(most_at_once);
       std::size_t count = 0;
       const auto loot = at.items.relieve(stuck, now, [&](envelope<In>* rest, std::size_t n) {
         self = hire(now);
         if (self) std::uninitialized_move_n(rest, count = n, items);
+        batch = at.ticket.load(std::memory_order_relaxed);
         return self != nullptr;
       });
       if (loot.freed) entrance_.freed(loot.freed);
       if (!self) continue;
       const std::int64_t waited = self->waited_at_work();
       me.long_turn_begins();
-      work_at_many(items, count, at.ticket.load(std::memory_order_relaxed) + loot.first, gate_ ? 0 : count, *self,
-                   function_, me, now);
+      work_at_many(items, count, batch + loot.first, count, *self, function_, me, now);
       const std::int64_t ended = now_ns();
       account_for(now, waited, count, *self, me, ended);
       me.turn_ends();
@@ -623,26 +649,42 @@ void thread_stage<In, F>::relieve(crew_member& me) {
 }
 
 template <class In, class F>
-void thread_stage<In, F>::send_ordered(post& at, std::optional<result_envelope>* items, std::size_t count,
-                                       std::size_t first, worker& self, crew_member& me) noexcept {
-  gate_->put(
-      at.ticket.load(std::memory_order_relaxed) + first, items, count, self,
-      [&](result_envelope* ready, std::size_t n) { send(ready, n, self, me); }, [&] { me.goes_on_long(); });
+bool thread_stage<In, F>::send_in_order(std::uint64_t ticket, const portion<result_envelope>& made, bool placed,
+                                        bool may_be_carried, worker& self, crew_member& me) noexcept {
+  const auto pass = [&](result_envelope* first, std::size_t n, std::size_t places) {
+    if (may_be_carried && places == n && next_->await(first, n, me)) return true;
+    send(first, n, places, self, me);
+    return false;
+  };
+  const auto release = [&](result_envelope* later, std::size_t n, std::size_t places) {
+    // What is to be carried goes before these, and holds a worker who may be the one to make room for them.
+    next_->put_down(me);
+    send(later, n, places, self, me);
+  };
+  return gate_->put(
+      ticket, made, placed ? made.count : 0, self, pass, release, [&](std::size_t places) { next_->give_back(places); },
+      [&] { me.goes_on_long(); });
 }
 
-// Results for which no places are promised.
 template <class In, class F>
-void thread_stage<In, F>::send(result_envelope* items, std::size_t count, worker& self, crew_member& me) noexcept {
+void thread_stage<In, F>::send(result_envelope* items, std::size_t count, std::size_t places, worker& self,
+                               crew_member& me) noexcept {
   if constexpr (!std::is_void_v<out>) {
     while (count) {
-      std::size_t n = next_->reserve(count);
-      if (n)
+      if (places == 0) places = next_->reserve(count);
+      if (places == 0) places = gate_->want_places();
+      const std::size_t n = std::min(count, std::max<std::size_t>(places, 1));
+      if (places) {
         next_->accept(items, n);
-      else
-        next_->accept(std::move(items[n++]), self, me);
+        places -= n;
+      } else {
+        next_->accept(std::move(*items), self, me);
+        gate_->has_found_room();
+      }
       items += n;
       count -= n;
     }
+    if (places) next_->give_back(places);
   }
 }
 

@@ -66,6 +66,7 @@ chain::chain(const command_row& row, spawn_options options) {
     }
     mine.group = group;
     mine.pass = options.pass;
+    mine.memory_bytes = options.memory_bytes;
     members_.push_back(spawn(row.commands()[i], std::move(mine)));
     if (group == spawn_options::own_group) group = members_.front().pid();
     from_former = std::move(between.read);

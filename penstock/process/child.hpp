@@ -12,7 +12,7 @@
 //          terminate() go to all of them. A process that leaves the group by setsid() escapes.
 // NUMBERS  A signal goes to this child or to nobody: the descriptor of the process is used, and the group is signalled
 //          only while its leader has not been collected, so neither number can have been given to somebody else.
-// COST     One descriptor, closed when the end was collected; no thread, no signal handler.
+// COST     One descriptor, as long as the object lives; no thread, no signal handler.
 #pragma once
 
 #include <memory>

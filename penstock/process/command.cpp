@@ -9,7 +9,10 @@
 namespace penstock::process {
 
 command command::shell(std::string script, std::vector<std::string> arguments) {
-  command made({"/bin/sh", "-c", std::move(script)});
+  command made({"/bin/sh", "-c"});
+  // Else the shell would take such a script for options.
+  if (script.starts_with('-') || script.starts_with('+')) made.words_.push_back("--");
+  made.words_.push_back(std::move(script));
   if (!arguments.empty()) made.words_.push_back("sh");  // $0
   std::move(arguments.begin(), arguments.end(), std::back_inserter(made.words_));
   return made;

@@ -1,11 +1,14 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstdlib>
+#include <memory>
+#include <new>
 #include <system_error>
 #include <utility>
 
 #include <fcntl.h>
 #include <poll.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <penstock/process/communication.hpp>
@@ -13,13 +16,6 @@
 
 namespace penstock::process {
 namespace {
-
-constexpr std::size_t usual_pipe = std::size_t{64} << 10;
-constexpr int large_pipe = 1 << 20;
-
-// Four times the throughput of a pipe for those with much to say. Only for them: a user's pipes share a limit
-// (pipe-user-pages-soft), and above it everybody's new pipes have a page or two.
-void enlarge(int fd) noexcept { ::fcntl(fd, F_SETPIPE_SZ, large_pipe); }
 
 void write_all(int fd, std::string_view bytes) {
   while (!bytes.empty()) {
@@ -42,7 +38,11 @@ unique_fd file_without_a_name() {
   return moved_above(std::move(file));
 }
 
-// What comes out of one pipe. In blocks, put together once at the end: a string that grows is copied again and again.
+// What comes out of one pipe.
+//
+// Much of it is kept in a string that is filled where it lies: its room is made eight times larger when it is full, so
+// that little is ever copied, and room that is not reached yet is no memory. Blocks that are put together at the end
+// would be a second gigabyte for a first one, and doubling copies everything once more on average.
 class collected {
  public:
   collected(const char* name, unique_fd* from, std::size_t most, excess more, std::function<void(std::string_view)> on)
@@ -55,8 +55,8 @@ class collected {
   }
   // One read. Closes at the end.
   void read_some() {
-    const bool keeps = !on_ && kept_ < most_;
-    const auto [at, room] = keeps ? room_for_kept() : room_for_passing();
+    const bool in_place = enlarged_ && !on_ && kept_ < most_;
+    const auto [at, room] = in_place ? room_for_kept() : room_for_passing();
     const ssize_t got = ::read(fd(), at, room);
     if (got < 0) {
       if (errno == EAGAIN || errno == EINTR) return;
@@ -67,12 +67,12 @@ class collected {
     total_ += bytes.size();
     if (bytes.size() >= usual_pipe && !enlarged_) {
       enlarged_ = true;
-      enlarge(fd());
+      enlarge_pipe(fd());
     }
     if (on_) return on_(bytes);
     const std::size_t keep = std::min(bytes.size(), most_ - kept_);
+    if (!in_place) text_.replace(kept_, text_.npos, bytes.substr(0, keep));
     kept_ += keep;
-    last_used_ += keep;
     if (keep < bytes.size()) too_much(bytes.substr(keep));
   }
   [[nodiscard]] std::uint64_t total() const noexcept { return total_; }
@@ -81,39 +81,42 @@ class collected {
     return std::move(file_);
   }
   [[nodiscard]] std::string take_text() {
-    std::string text;
-    text.reserve(kept_);
-    for_kept([&](std::string_view part) { text += part; });
-    return text;
+    text_.resize(kept_);
+    return std::move(text_);
   }
 
  private:
-  static constexpr std::size_t first_block = usual_pipe;
   static constexpr std::size_t further_block = std::size_t{1} << 20;
 
   std::pair<char*, std::size_t> room_for_kept() {
-    if (blocks_.empty() || last_used_ == (blocks_.size() == 1 ? first_block : further_block)) {
-      blocks_.push_back(std::make_unique_for_overwrite<char[]>(blocks_.empty() ? first_block : further_block));
-      last_used_ = 0;
+    if (kept_ == text_.size()) {
+      if (text_.capacity() - kept_ < further_block) make_more_room();
+      text_.resize(kept_ + further_block);
     }
-    return {blocks_.back().get() + last_used_, (blocks_.size() == 1 ? first_block : further_block) - last_used_};
+    return {text_.data() + kept_, text_.size() - kept_};
+  }
+  void make_more_room() {
+    const std::size_t needed = kept_ + further_block;
+    const std::size_t most = std::min(most_, text_.max_size() / 2) + further_block;
+    // The last step goes all the way, because it would copy most.
+    const std::size_t wanted = most / 64 < needed ? most : 8 * needed;
+    try {
+      text_.reserve(std::max(needed, wanted));
+    } catch (const std::bad_alloc&) {
+      text_.reserve(needed);  // where address space is counted as memory
+    }
+    // Fewer faults. Only a hint.
+    void* begin = text_.data();
+    std::size_t room = text_.capacity();
+    if (std::align(4096, 1, begin, room)) ::madvise(begin, room, MADV_HUGEPAGE);
   }
   std::pair<char*, std::size_t> room_for_passing() {
-    const std::size_t size = enlarged_ ? further_block : first_block;
+    const std::size_t size = enlarged_ ? further_block : usual_pipe;
     if (passing_size_ < size) {
       passing_ = std::make_unique_for_overwrite<char[]>(size);
       passing_size_ = size;
     }
     return {passing_.get(), passing_size_};
-  }
-  template <class F>
-  void for_kept(F f) const {
-    std::size_t left = kept_;
-    for (std::size_t i = 0; i < blocks_.size() && left; ++i) {
-      const std::size_t n = std::min(left, i == 0 ? first_block : further_block);
-      f(std::string_view(blocks_[i].get(), n));
-      left -= n;
-    }
   }
   // The part of what was read that is not kept.
   void too_much(std::string_view bytes) {
@@ -128,7 +131,7 @@ class collected {
     }
     if (!file_) {
       file_ = file_without_a_name();
-      for_kept([&](std::string_view part) { write_all(file_.get(), part); });
+      write_all(file_.get(), std::string_view(text_).substr(0, kept_));
     }
     write_all(file_.get(), bytes);
   }
@@ -138,11 +141,10 @@ class collected {
   const std::size_t most_;
   const excess more_;
   const std::function<void(std::string_view)> on_;
-  std::vector<std::unique_ptr<char[]>> blocks_;  // of what is kept
-  std::unique_ptr<char[]> passing_;              // for what is not
-  std::size_t passing_size_ = 0;
-  std::size_t last_used_ = 0;
+  std::string text_;  // of which the first kept_ bytes are what is kept
   std::size_t kept_ = 0;
+  std::unique_ptr<char[]> passing_;  // for little, and for what is not kept
+  std::size_t passing_size_ = 0;
   std::uint64_t total_ = 0;
   unique_fd file_;
   bool enlarged_ = false;
@@ -177,6 +179,11 @@ struct communication::state {
   std::vector<pollfd> fds;
 
   [[nodiscard]] bool pipes_open() const { return out.is_open() || err.is_open(); }
+  static constexpr auto none = static_cast<std::size_t>(-1);
+  struct places {
+    std::size_t in = none, out = none, err = none, first_child = 0;
+  };
+  places list_descriptors();  // into fds
   void write_some();
   void note_ends();
   void finish();
@@ -184,6 +191,8 @@ struct communication::state {
 };
 
 void communication::state::write_some() {
+  // Around the write only: what on_out() writes is its own affair.
+  const no_sigpipe quietly;
   const ssize_t n = ::write(in->get(), input.data() + written, input.size() - written);
   if (n < 0) {
     if (errno == EAGAIN || errno == EINTR) return;
@@ -220,36 +229,41 @@ void communication::state::finish() {
   over = true;
 }
 
+auto communication::state::list_descriptors() -> places {
+  fds.clear();
+  const auto add = [this](int fd, short events) {
+    fds.push_back({fd, events, 0});
+    return fds.size() - 1;
+  };
+  places at;
+  if (in && *in) at.in = add(in->get(), POLLOUT);
+  if (out.is_open()) at.out = add(out.fd(), POLLIN);
+  if (err.is_open()) at.err = add(err.fd(), POLLIN);
+  at.first_child = fds.size();
+  for (std::size_t i = 0; i < children.size(); ++i)
+    if (!ended[i]) add(children[i]->descriptor(), POLLIN);
+  return at;
+}
+
 bool communication::state::advance(const wait_limit& limit) {
   if (over) return true;
-  std::optional<no_sigpipe> quietly;
-  if (in && *in) quietly.emplace();
   limited_poll until(limit);
-  for (;;) {
+  for (bool anything_seen = false;; anything_seen = true) {
     note_ends();
     if (all_ended && (!pipes_open() || system::clock::now() >= drain_until)) {
       finish();
       return true;
     }
-    fds.clear();
-    const auto add = [this](int fd, short events) {
-      fds.push_back({fd, events, 0});
-      return fds.size() - 1;
-    };
-    constexpr auto none = static_cast<std::size_t>(-1);
-    const std::size_t at_in = in && *in ? add(in->get(), POLLOUT) : none;
-    const std::size_t at_out = out.is_open() ? add(out.fd(), POLLIN) : none;
-    const std::size_t at_err = err.is_open() ? add(err.fd(), POLLIN) : none;
-    const std::size_t first_child = fds.size();
-    for (std::size_t i = 0; i < children.size(); ++i)
-      if (!ended[i]) add(children[i]->descriptor(), POLLIN);
+    // Asked by itself: with a child that always has something to say, waiting never comes to its limit.
+    if (anything_seen && limit.reached()) return false;
+    const places at = list_descriptors();
     if (!until.wait(fds, drain_until) && system::clock::now() < drain_until) return false;
-    const auto ready = [this](std::size_t at) { return at != none && fds[at].revents != 0; };
-    for (std::size_t i = 0, at = first_child; i < children.size(); ++i)
-      if (!ended[i] && fds[at++].revents) ended[i] = true;
-    if (ready(at_in)) write_some();
-    if (ready(at_out)) out.read_some();
-    if (ready(at_err)) err.read_some();
+    const auto ready = [this](std::size_t place) { return place != none && fds[place].revents != 0; };
+    for (std::size_t i = 0, place = at.first_child; i < children.size(); ++i)
+      if (!ended[i] && fds[place++].revents) ended[i] = true;
+    if (ready(at.in)) write_some();
+    if (ready(at.out)) out.read_some();
+    if (ready(at.err)) err.read_some();
   }
 }
 
@@ -267,7 +281,7 @@ communication::communication(participants who, communication_options options)
     return;
   }
   set_nonblocking(s.in->get(), true);
-  if (s.input.size() > usual_pipe) enlarge(s.in->get());
+  if (s.input.size() > usual_pipe) enlarge_pipe(s.in->get());
 }
 communication::communication(child& c, communication_options options)
     : communication(participants{{&c}, &c.in(), &c.out(), &c.err()}, std::move(options)) {}
@@ -276,9 +290,18 @@ communication::~communication() = default;
 
 bool communication::advance(const wait_limit& limit) { return state_->advance(limit); }
 
-bool communication::terminate(const termination& how) {
+communication::wait communication::waits_for() const {
   state& s = *state_;
-  if (s.over) return true;
+  if (s.over) return {};
+  s.note_ends();
+  if (s.all_ended && !s.pipes_open()) return {};
+  s.list_descriptors();
+  return {s.fds, s.drain_until};
+}
+
+void communication::begin_termination() {
+  state& s = *state_;
+  if (s.over) return;
   s.group_goes_along = true;
   s.drain = std::min<std::chrono::nanoseconds>(s.drain, std::chrono::milliseconds(250));
   if (s.all_ended) {
@@ -286,14 +309,25 @@ bool communication::terminate(const termination& how) {
     s.children.front()->signal_group(SIGKILL);
     s.drain_until = std::min(s.drain_until, wait_limit(s.drain).deadline());
   }
+}
+
+void communication::signal(int number) {
+  state& s = *state_;
+  if (s.over) return;
   child& leader = *s.children.front();
+  // SIGCONT, because a stopped process would hear only after somebody has let it go on.
+  for (const int one : {number, SIGCONT}) {
+    leader.signal_group(one);
+    if (leader.leads_group()) continue;
+    for (std::size_t i = 1; i < s.children.size(); ++i) s.children[i]->signal(one);
+  }
+}
+
+bool communication::terminate(const termination& how) {
+  begin_termination();
+  if (state_->over) return true;
   for (const termination::step& step : how.steps()) {
-    // SIGCONT, because a stopped process would hear only after somebody has let it go on.
-    for (const int signal : {step.signal, SIGCONT}) {
-      leader.signal_group(signal);
-      if (leader.leads_group()) continue;
-      for (std::size_t i = 1; i < s.children.size(); ++i) s.children[i]->signal(signal);
-    }
+    signal(step.signal);
     if (advance(step.wait)) return true;
   }
   return false;

@@ -25,6 +25,9 @@
 #include <string_view>
 #include <vector>
 
+#include <poll.h>
+
+#include <penstock/base/system.hpp>
 #include <penstock/process/child.hpp>
 
 namespace penstock::process {
@@ -84,6 +87,18 @@ class communication {
 
   [[nodiscard]] std::uint64_t out_bytes() const noexcept;
   [[nodiscard]] std::uint64_t err_bytes() const noexcept;
+  // --- for who waits otherwise than by advance() (await_child.hpp) ---
+  // What it waits for now: any of these descriptors, of pipes and processes, or that time. Empty: for nothing, advance()
+  // goes on at once.
+  struct wait {
+    std::vector<pollfd> descriptors;
+    system::clock::time_point until = system::never;
+  };
+  [[nodiscard]] wait waits_for() const;
+  // As terminate() begins, and as each of its steps does: the signal to all.
+  void begin_termination();
+  void signal(int number);
+
   // What there is. REQUIRES over, or that terminate() was in vain: then the status is unknown. Once.
   [[nodiscard]] completed result();
 

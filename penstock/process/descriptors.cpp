@@ -42,6 +42,11 @@ void set_nonblocking(int fd, bool on) noexcept {
   if (wanted != flags) ::fcntl(fd, F_SETFL, wanted);
 }
 
+void enlarge_pipe(int fd) noexcept {
+  constexpr int large = 1 << 20;
+  ::fcntl(fd, F_SETPIPE_SZ, large);
+}
+
 void limited_poll::wake_up::operator()() const noexcept { ::eventfd_write(fd, 1); }
 
 int open_process(int pid) noexcept { return static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)); }

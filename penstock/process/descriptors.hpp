@@ -28,6 +28,10 @@ struct pipe_ends {
 // The descriptor itself if it is at least `least`, else a copy that is.
 [[nodiscard]] unique_fd moved_above(unique_fd fd, int least = 3);
 void set_nonblocking(int fd, bool on) noexcept;
+// Four times the throughput of a pipe for those with much to say. Only for them: a user's pipes share a limit
+// (pipe-user-pages-soft), and above it everybody's new pipes have a page or two. Where it may not be, it stays as it is.
+inline constexpr std::size_t usual_pipe = std::size_t{64} << 10;
+void enlarge_pipe(int fd) noexcept;
 
 // pidfd_open(2) and pidfd_send_signal(2). Not the C library's: glibc 2.36 declares them without extern "C".
 [[nodiscard]] int open_process(int pid) noexcept;

@@ -157,9 +157,12 @@ class isolated_call {
 
  private:
   worker_process::reply reply_within(const wait_limit& limit) {
-    if (!worker_.has_reply() && !worker_.wait_for_reply(limit)) {
+    try {
+      if (!worker_.has_reply() && !worker_.wait_for_reply(limit))
+        throw std::runtime_error("stopped before it was done");
+    } catch (...) {
       forget();
-      throw std::runtime_error("stopped before it was done");
+      throw;
     }
     return worker_.next();
   }

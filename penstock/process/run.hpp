@@ -35,6 +35,7 @@ struct run_options {
   std::stop_token stop{};
   bool check = false;
   pid_t group = spawn_options::own_group;
+  std::size_t memory_bytes = 0;  // address space; 0: no limit of its own
   penstock::process::pipefail pipefail = penstock::process::pipefail::forgiving;
   // As in communication_options.
   std::size_t most_bytes = std::size_t{1} << 30;

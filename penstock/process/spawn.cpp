@@ -11,6 +11,7 @@
 
 #include <fcntl.h>
 #include <spawn.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -288,7 +289,15 @@ child spawner::start(const command& what, spawn_options options) {
     }
     throw cannot_start(what, reason, ": no descriptor for it", spawn_error::part::descriptor);
   }
-  return child(std::move(made));
+  const bool is_ours = static_cast<bool>(made->pidfd);
+  child started(std::move(made));
+  if (options.memory_bytes && is_ours) {
+    const rlimit both{options.memory_bytes, options.memory_bytes};
+    // It may have ended (ESRCH). One that cannot be limited, because it has other rights than we, does not run without.
+    if (::prlimit(started.pid(), RLIMIT_AS, &both, nullptr) != 0 && errno != ESRCH)
+      throw cannot_start(what, errno, ": its memory cannot be limited", spawn_error::part::system);
+  }
+  return started;
 }
 
 child spawn(const command& what, spawn_options options) { return spawner::start(what, std::move(options)); }

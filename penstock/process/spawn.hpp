@@ -12,6 +12,7 @@
 //          std::invalid_argument for a command without words or with a zero byte in one.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <system_error>
@@ -35,6 +36,9 @@ struct spawn_options {
   pid_t group = own_group;
   // Further descriptors, lent: they are 3, 4, 5… in the child.
   std::vector<int> pass{};
+  // Address space, of the child and of each process that it starts; 0: as this program's. Set right after the start, so
+  // a program whose very loading needs more is not kept from starting.
+  std::size_t memory_bytes = 0;
 };
 
 class spawn_error : public std::system_error {

@@ -8,15 +8,17 @@
 //   std::string bytes = to_wire(p);
 //   photo same = from_wire<photo>(bytes);
 //
-// Strings, paths, vectors, optionals, pairs, tuples, what is trivially copyable, and types with wire_parts(). Not for a
-// disk or another machine: numbers are as this processor has them, and there is no version.
+// Strings, paths, vectors, sets, maps, optionals, pairs, tuples, what is trivially copyable, and types with wire_parts().
+// Not for a disk or another machine: numbers are as this processor has them, and there is no version.
 // ERRORS   from_wire: wire_error for bytes that are no T: too few, or too many.
 #pragma once
 
 #include <cstdint>
 #include <cstring>
 #include <filesystem>
+#include <map>
 #include <optional>
+#include <set>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -41,6 +43,15 @@ template <class T>
 constexpr bool is_vector = false;
 template <class T, class A>
 constexpr bool is_vector<std::vector<T, A>> = true;
+// std::set and std::map.
+template <class T>
+constexpr bool is_set = false;
+template <class K, class C, class A>
+constexpr bool is_set<std::set<K, C, A>> = true;
+template <class T>
+constexpr bool is_map = false;
+template <class K, class V, class C, class A>
+constexpr bool is_map<std::map<K, V, C, A>> = true;
 template <class T>
 constexpr bool is_optional = false;
 template <class T>
@@ -61,8 +72,10 @@ template <class T>
 constexpr bool can_travel() {
   if constexpr (std::is_same_v<T, std::string> || std::is_same_v<T, std::filesystem::path>)
     return true;
-  else if constexpr (is_vector<T> || is_optional<T>)
+  else if constexpr (is_vector<T> || is_optional<T> || is_set<T>)
     return can_travel<typename T::value_type>();
+  else if constexpr (is_map<T>)
+    return can_travel<typename T::key_type>() && can_travel<typename T::mapped_type>();
   else if constexpr (is_tuple<T>)
     return []<class... Part>(std::type_identity<std::tuple<Part...>>) {
       return (can_travel<std::remove_cvref_t<Part>>() && ...);
@@ -89,14 +102,23 @@ class writer {
         bytes(value.data(), value.size() * sizeof(element));
       else
         for (const auto& each : value) put(static_cast<const element&>(each));
+    } else if constexpr (is_set<T>) {
+      put(static_cast<std::uint64_t>(value.size()));
+      for (const auto& each : value) put(each);
+    } else if constexpr (is_map<T>) {
+      put(static_cast<std::uint64_t>(value.size()));
+      for (const auto& [key, mapped] : value) {
+        put(key);
+        put(mapped);
+      }
     } else if constexpr (is_optional<T>) {
       put(value.has_value());
       if (value) put(*value);
     } else if constexpr (is_tuple<T>) {
-      std::apply([this](const auto&... part) { (put(part), ...); }, value);
+      std::apply([this](const auto&... part) { (this->put(part), ...); }, value);
     } else if constexpr (has_parts<T>) {
       // One function for both directions, so that they cannot disagree; what is written is not changed by it.
-      std::apply([this](const auto&... part) { (put(part), ...); }, wire_parts(const_cast<T&>(value)));
+      std::apply([this](const auto&... part) { (this->put(part), ...); }, wire_parts(const_cast<T&>(value)));
     } else {
       bytes(&value, sizeof value);
     }
@@ -133,15 +155,29 @@ class reader {
           value.push_back(std::move(each));
         }
       }
+    } else if constexpr (is_set<T>) {
+      value.clear();
+      for (std::size_t left = size(); left > 0; --left) {
+        typename T::value_type each{};
+        get(each);
+        value.insert(value.end(), std::move(each));
+      }
+    } else if constexpr (is_map<T>) {
+      value.clear();
+      for (std::size_t left = size(); left > 0; --left) {
+        typename T::key_type key{};
+        get(key);
+        get(value[std::move(key)]);
+      }
     } else if constexpr (is_optional<T>) {
       bool there = false;
       get(there);
       value.reset();
       if (there) get(value.emplace());
     } else if constexpr (is_tuple<T>) {
-      std::apply([this](auto&... part) { (get(part), ...); }, value);
+      std::apply([this](auto&... part) { (this->get(part), ...); }, value);
     } else if constexpr (has_parts<T>) {
-      std::apply([this](auto&... part) { (get(part), ...); }, wire_parts(value));
+      std::apply([this](auto&... part) { (this->get(part), ...); }, wire_parts(value));
     } else {
       bytes(&value, sizeof value);
     }

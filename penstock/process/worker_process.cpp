@@ -27,12 +27,26 @@ std::size_t length_at(const char* at) {
 // A program of ours has to load, no more: one that does not answer by then is none.
 constexpr std::chrono::seconds time_to_start{60};
 
+constexpr std::chrono::seconds time_to_end{1};
+
+constexpr const char* out_of_step = "was killed: it said something before it was asked";
+
 }  // namespace
 
 worker_process::worker_process(command what, worker_options options) : what_(std::move(what)), options_(options) {}
 worker_process::worker_process(worker_process&&) noexcept = default;
 worker_process& worker_process::operator=(worker_process&&) noexcept = default;
-worker_process::~worker_process() = default;
+worker_process::~worker_process() {
+  // A worker that has nothing to do hears the end of its input, and may have something to put away. One that is at work
+  // is of no more use.
+  if (!child_ || under_way() > 0) return;
+  child_.in().reset();
+  try {
+    (void)child_.wait(options_.farewell);
+  } catch (...) {
+    // Then child's destructor ends it.
+  }
+}
 
 void worker_process::submit(std::string request) {
   if (options_.framing == framing::lines) {
@@ -57,11 +71,13 @@ void worker_process::clock_the_next() {
 }
 
 void worker_process::start() {
-  child_ = spawn(what_, {.in = redirect::pipe(), .out = redirect::pipe()});
+  child_ = spawn(what_, {.in = redirect::pipe(), .out = redirect::pipe(), .memory_bytes = options_.memory_bytes});
+  child_.take_group_along();
   set_nonblocking(child_.in().get(), true);
   set_nonblocking(child_.out().get(), true);
   ++started_;
   sent_whole_ = sent_bytes_ = consumed_ = filled_ = 0;
+  enlarged_ = false;
   greeted_ = options_.framing != framing::answers;
   deadline_ = system::never;
   if (greeted_)
@@ -79,6 +95,8 @@ void worker_process::reset() noexcept {
 
 // The worker is gone, or goes: its current request pays for it.
 void worker_process::lose(bool deadline_passed, const char* why) {
+  // Its output may end a moment before it does, and then how it ends is worth waiting for.
+  if (!deadline_passed && !why) (void)child_.wait(time_to_end);
   const auto status = child_.terminate("KILL");
   const std::string death = status ? to_string(*status) : "could not be ended";
   std::string text = "the worker ";
@@ -155,20 +173,23 @@ bool worker_process::receive_some() {
   }
 }
 
-void worker_process::take_replies() {
+bool worker_process::take_replies() {
   while (!requests_.empty() || !greeted_) {
     const std::string_view there(received_.data() + consumed_, filled_ - consumed_);
     std::string_view payload;
     std::size_t used = 0;
     if (options_.framing == framing::lines) {
       const auto end = there.find('\n');
-      if (end == there.npos) return;
+      if (end == there.npos) return true;
       payload = there.substr(0, end);
       used = end + 1;
     } else {
-      if (there.size() < length_bytes) return;
+      if (there.size() < length_bytes) return true;
       const std::size_t length = length_at(there.data());
-      if (there.size() - length_bytes < length) return;
+      if (there.size() - length_bytes < length) {
+        if (length > usual_pipe && !std::exchange(enlarged_, true)) enlarge_pipe(child_.out().get());
+        return true;
+      }
       payload = there.substr(length_bytes, length);
       used = length_bytes + length;
     }
@@ -176,15 +197,14 @@ void worker_process::take_replies() {
     if (!greeted_) {
       greeted_ = true;
     } else {
+      if (sent_whole_ == 0) return false;  // it answers before it has heard the end
       take_reply(payload);
       requests_.pop_front();
-      if (sent_whole_)
-        --sent_whole_;
-      else
-        sent_bytes_ = 0;  // it answered before it had heard the end: whatever it is, it is out of step
+      --sent_whole_;
     }
     clock_the_next();
   }
+  return true;
 }
 
 void worker_process::take_reply(std::string_view payload) {
@@ -200,13 +220,34 @@ void worker_process::take_reply(std::string_view payload) {
 
 void worker_process::exchange() {
   if (requests_.empty()) return;
-  // One that died while it had nothing to do is nobody's fault.
-  if (child_ && sent_whole_ == 0 && sent_bytes_ == 0 && child_.poll()) child_ = child();
-  if (!child_) start();
+  if (child_ && greeted_ && sent_whole_ == 0 && sent_bytes_ == 0) {
+    // One that died while it had nothing to do is nobody's fault.
+    if (child_.poll() || !receive_some())
+      child_ = child();
+    else if (filled_ > consumed_)
+      return lose(false, out_of_step);
+  }
+  if (!child_) {
+    try {
+      start();
+    } catch (...) {
+      // As a death: were the request kept, the next one would get its reply.
+      ready_.push_back({{}, std::current_exception()});
+      requests_.pop_front();
+      return;
+    }
+  }
   if (sent_whole_ < requests_.size()) send_some();
-  const bool goes_on = receive_some();
-  take_replies();
+  bool goes_on = receive_some();
+  if (!take_replies()) return lose(false, out_of_step);
   if (requests_.empty()) return;
+  if (goes_on && ready_.empty() && child_.poll()) {
+    // Its end, and not that of its output, which somebody whom it started may hold: what it said is there by now.
+    goes_on = false;
+    (void)receive_some();
+    if (!take_replies()) return lose(false, out_of_step);
+    if (requests_.empty()) return;
+  }
   if (filled_ - consumed_ > options_.most_bytes + frame_bytes)
     lose(false, "was killed: its reply is too long");
   else if (!goes_on)
@@ -219,6 +260,7 @@ void worker_process::add_to(std::vector<pollfd>& fds) const {
   if (!child_) return;
   child& c = const_cast<child&>(child_);
   fds.push_back({c.out().get(), POLLIN, 0});
+  fds.push_back({c.descriptor(), POLLIN, 0});
   if (sent_whole_ < requests_.size()) fds.push_back({c.in().get(), POLLOUT, 0});
 }
 
@@ -247,9 +289,14 @@ worker_process::reply worker_process::next() {
 
 std::optional<std::string> worker_process::ask(std::string request, const wait_limit& limit) {
   submit(std::move(request));
-  if (!wait_for_reply(limit)) {
-    reset();
-    return std::nullopt;
+  try {
+    if (!wait_for_reply(limit)) {
+      reset();
+      return std::nullopt;
+    }
+  } catch (...) {
+    reset();  // no descriptor left, or the like: nothing of this request stays for the next
+    throw;
   }
   reply r = next();
   if (r.error) std::rethrow_exception(r.error);

@@ -7,6 +7,8 @@
 //
 // ENDING   A worker that dies, or takes longer than `deadline` for one request, costs that request, which is the first
 //          that has no reply; it is replaced at the next need, and the requests behind it are sent again.
+// STEP     A worker that says something before it was asked, a greeting or a second line, is out of step: its next reply
+//          would be taken for another request's. It is killed, which costs the request that finds it out.
 // THREADS  One at a time.
 #pragma once
 
@@ -49,7 +51,7 @@ class worker_died : public std::runtime_error {
   exit_status status_;
   bool deadline_passed_;
 };
-// The function in the worker threw: the message of that exception. The worker lives.
+// The function in the worker threw (framing::answers): the message of that exception. The worker lives.
 class request_failed : public std::runtime_error {
  public:
   using std::runtime_error::runtime_error;
@@ -59,6 +61,9 @@ struct worker_options {
   penstock::process::framing framing = penstock::process::framing::lines;
   std::chrono::nanoseconds deadline{0};           // for one request, while the worker is at it; 0: none
   std::size_t most_bytes = std::size_t{1} << 30;  // in a reply: more is as good as dead
+  std::size_t memory_bytes = 0;                   // address space (spawn.hpp); 0: no limit of its own
+  // How long a worker with nothing to do may take to end when its input has ended, before it is killed.
+  std::chrono::nanoseconds farewell = std::chrono::seconds(1);
 };
 
 class worker_process {
@@ -67,9 +72,9 @@ class worker_process {
   worker_process(command what, worker_options options = {});
   worker_process(worker_process&&) noexcept;
   worker_process& operator=(worker_process&&) noexcept;
-  ~worker_process();  // ends it
+  ~worker_process();  // ends it: its input, and if that is not enough, itself
 
-  // One request, one reply. Throws worker_died, request_failed; std::invalid_argument for a newline in a line. The limit:
+  // One request, one reply. Throws worker_died, request_failed, spawn_error; std::invalid_argument for a newline in a line. The limit:
   // empty, and the worker is ended, because it would answer to nobody. REQUIRES nothing under way.
   [[nodiscard]] std::optional<std::string> ask(std::string request, const wait_limit& limit);
   std::string ask(std::string request) { return *ask(std::move(request), wait_limit()); }
@@ -77,7 +82,7 @@ class worker_process {
   // --- several at once ---
   struct reply {
     std::string bytes;
-    std::exception_ptr error;  // worker_died or request_failed; null: none
+    std::exception_ptr error;  // worker_died, request_failed, or why it could not be started; null: none
   };
   void submit(std::string request);  // only noted; it goes out with the next exchange()
   // Requests without a reply taken by next().
@@ -102,7 +107,7 @@ class worker_process {
   void start();
   void send_some();
   bool receive_some();  // false: it will send no more
-  void take_replies();
+  bool take_replies();  // false: it is out of step
   void take_reply(std::string_view payload);
   void lose(bool deadline_passed, const char* why = nullptr);
   void clock_the_next();
@@ -118,7 +123,8 @@ class worker_process {
   std::size_t consumed_ = 0;
   std::size_t filled_ = 0;
   std::deque<reply> ready_;
-  bool greeted_ = false;  // framing::answers: it has said that it is there
+  bool enlarged_ = false;  // the pipe of the replies
+  bool greeted_ = false;   // framing::answers: it has said that it is there
   system::clock::time_point deadline_ = system::never;
 };
 

@@ -331,10 +331,10 @@ template <class T>
 conqueue_status plain_engine<T>::insert_in_line(place& self, T& item) {
   if (!self.in_line) self.need = weight_of(item);
   mutex_lock lock(mutex_);
+  self.get_ready();
   if (!closed_ && !may_enter(self.need, &self)) {
     if (!self.in_line) ++counts_.push_waits;
     producers_.join(self);
-    self.get_ready();
     return conqueue_status::full;
   }
   const bool closed = closed_;
@@ -354,10 +354,10 @@ template <class T>
 template <class Take>
 conqueue_status plain_engine<T>::extract_in_line(place& self, after_pop then, Take take) {
   mutex_lock lock(mutex_);
+  self.get_ready();
   if (ring_.empty() && !closed_) {
     if (!self.in_line) ++counts_.pop_waits;
     consumers_.join(self);
-    self.get_ready();
     return conqueue_status::empty;
   }
   const bool any = !ring_.empty();

@@ -19,6 +19,13 @@ constexpr const char* says_it_depends =
 constexpr unsigned most_overlooks = 8;  // of one store: a store arrives in the end, whatever the bound is
 constexpr auto start_of_time = clock::time_point(std::chrono::hours(1));
 
+std::uint64_t next_of(std::uint64_t& state) noexcept {  // splitmix64 (Steele, Lea, Flood)
+  std::uint64_t z = state += 0x9e3779b97f4a7c15;
+  z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9;
+  z = (z ^ (z >> 27)) * 0x94d049bb133111eb;
+  return z ^ (z >> 31);
+}
+
 // The lowest thread of a set, which is taken out.
 unsigned take_lowest(std::uint64_t& set) noexcept {
   const auto lowest = static_cast<unsigned>(std::countr_zero(set));
@@ -30,12 +37,8 @@ unsigned take_lowest(std::uint64_t& set) noexcept {
 scheduler::scheduler(options given) : options_(std::move(given)) {}
 scheduler::~scheduler() = default;
 
-std::uint64_t scheduler::random() noexcept {  // splitmix64 (Steele, Lea, Flood)
-  std::uint64_t z = random_ += 0x9e3779b97f4a7c15;
-  z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9;
-  z = (z ^ (z >> 27)) * 0x94d049bb133111eb;
-  return z ^ (z >> 31);
-}
+std::uint64_t scheduler::random() noexcept { return next_of(random_); }
+double scheduler::random_share() noexcept { return static_cast<double>(next_of(values_) >> 11) * 0x1p-53; }
 
 // --- decisions ---------------------------------------------------------------------------------------------------------
 
@@ -56,6 +59,11 @@ unsigned scheduler::decide(unsigned alternatives, unsigned rarely) {
 
 void scheduler::candidates::add(threads set, candidate::how why) noexcept {
   while (set) list[count++] = {take_lowest(set), why};
+}
+
+unsigned scheduler::choose(unsigned alternatives) {
+  if (alternatives == 0 || alternatives > 0xffff) fail("a choice of " + std::to_string(alternatives));
+  return alternatives == 1 ? 0 : decide(alternatives, 1);
 }
 
 // Those whose wait may end before its time.
@@ -371,6 +379,7 @@ scheduler::thread_state& scheduler::new_thread() {
   t.finished = false;
   t.woken = false;
   t.first_store = t.store_count = 0;
+  t.usage = {};
   t.known = current_ ? current_->known : vector_clock{};
   if (t.number < vector_clock::width) t.known.ticks[t.number] = 1;
   t.priority = beyond_ == strategy::priorities ? 1000 + static_cast<unsigned>(random() % 1'000'000) : 0;
@@ -560,6 +569,28 @@ void scheduler::advance(clock::duration by) {
   expire();
 }
 
+// Whoever holds a processor keeps it to the end: no slices. Time beyond that is time without one.
+void scheduler::compute(clock::duration how_long) {
+  step(operation::compute, nullptr);
+  drain();
+  thread_state& self = *current_;
+  const time_point asked = now_;
+  while (computing_ >= options_.processors) block(operation::compute, &computing_, never);
+  ++computing_;
+  const time_point until = now_ + how_long;
+  while (now_ < until) block(operation::compute, &self.usage, until);
+  --computing_;
+  wake(&computing_, 1, false);
+  self.usage.ran += how_long.count();
+  self.usage.crowded += (now_ - asked - how_long).count();
+}
+
+std::int64_t scheduler::usage_of_all() const noexcept {
+  std::int64_t all = 0;
+  for (unsigned i = 0; i < thread_count_; ++i) all += all_[i]->usage.ran;
+  return all;
+}
+
 // --- a run -------------------------------------------------------------------------------------------------------------
 
 std::optional<std::string> scheduler::run(const std::function<void()>& body, std::vector<decision>& path,
@@ -568,6 +599,7 @@ std::optional<std::string> scheduler::run(const std::function<void()>& body, std
   position_ = 0;
   beyond_ = beyond;
   random_ = seed;
+  values_ = ~seed;
   stickiness_ = 1U << (random() % 6);
   for (std::uint64_t& at : priority_changes_) at = 1 + random() % (16U << (random() % 8));
   low_priority_ = 1000;
@@ -582,6 +614,7 @@ std::optional<std::string> scheduler::run(const std::function<void()>& body, std
   delays_left_ = options_.delayed_stores;
   now_ = start_of_time;
   manual_clock_ = false;
+  computing_ = 0;
   next_hook_ = ~std::uint64_t{0};
   hook_steps_.clear();
   tracing_ = trace;
@@ -718,6 +751,8 @@ const char* text(operation op) {
       return "time_out";
     case operation::spurious_wake:
       return "spurious_wake";
+    case operation::compute:
+      return "compute";
     case operation::mark:
       return "mark";
   }

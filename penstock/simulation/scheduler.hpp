@@ -7,6 +7,7 @@
 //   where one blocks   who goes on: the lowest number
 //   at a look at a value that still has stores to it in other threads' buffers: whether it sees them: yes
 //   at notify_one      who is woken: the one who waits longest
+//   at choose()        what the body asks for: 0
 //
 // THREADS  One system thread at a time; that thread's `running` points here while it runs.
 // COST     No allocation per step. Threads are kept in bit sets, so there are at most 64 in a run.
@@ -64,7 +65,8 @@ class scheduler {
   scheduler& operator=(const scheduler&) = delete;
   ~scheduler();
 
-  // One run, led by the decisions of `path` as far as they go. Returns why it failed, if it did.
+  // One run, led by the decisions of `path` as far as they go; seed: of the decisions beyond it that are random, and of
+  // random_share(). Returns why it failed, if it did.
   std::optional<std::string> run(const std::function<void()>& body, std::vector<decision>& path, strategy beyond,
                                  std::uint64_t seed, bool trace);
 
@@ -111,6 +113,13 @@ class scheduler {
   }
   void set_manual_clock(bool manual) noexcept { manual_clock_ = manual; }
   void advance(clock::duration by);
+  // Holds one of the processors for so long, once one is free.
+  void compute(clock::duration how_long);
+  [[nodiscard]] thread_clock::times usage() const noexcept { return current_->usage; }
+  [[nodiscard]] std::int64_t usage_of_all() const noexcept;
+  // A number that is a decision of the run; one that is the same for the same seed.
+  [[nodiscard]] unsigned choose(unsigned alternatives);
+  [[nodiscard]] double random_share() noexcept;
   void at_step(std::uint64_t n, std::function<void()> what);
   void name_thread(std::string text);
   void name_location(const void* where, std::string text);
@@ -145,6 +154,7 @@ class scheduler {
     time_point deadline = never;
     unsigned priority = 0;
     std::string name;
+    thread_clock::times usage;
     vector_clock known;  // what happened before its next step
     // Stores on their way, a ring: oldest at first_store.
     std::array<pending_store, buffer_size> stores;
@@ -202,7 +212,8 @@ class scheduler {
   std::size_t position_ = 0;
   strategy beyond_ = strategy::first;
   std::uint64_t random_ = 0;
-  unsigned stickiness_ = 1;                        // random_walk: a switch once in so many steps
+  std::uint64_t values_ = 0;  // of random_share(): apart from the decisions, which are not drawn again
+  unsigned stickiness_ = 1;   // random_walk: a switch once in so many steps
   std::array<std::uint64_t, 3> priority_changes_;  // priorities: at these steps
   unsigned low_priority_ = 0;
   thread_state* current_ = nullptr;
@@ -227,6 +238,7 @@ class scheduler {
   unsigned fruitless_ = 0;  // rounds of rest in which nobody has written anything
   time_point now_;
   bool manual_clock_ = false;
+  unsigned computing_ = 0;  // processors in use
   std::uint64_t next_hook_ = ~std::uint64_t{0};
   std::vector<std::pair<std::uint64_t, unsigned>> hook_steps_;
   bool tracing_ = false;

@@ -32,7 +32,7 @@ constexpr std::size_t steps_shown = 60;
 std::string to_text(const options& o, const path& decisions) {
   std::ostringstream out;
   out << o.preemptions << '/' << o.delayed_stores << '/' << (o.early_timeouts ? 't' : '-')
-      << (o.spurious_wakes ? 's' : '-') << '/' << o.patience << '/' << o.steps << '/' << o.processors;
+      << (o.spurious_wakes ? 's' : '-') << '/' << o.patience << '/' << o.steps << '/' << o.processors << '/' << o.seed;
   for (std::size_t i = 0; i < decisions.size(); ++i)
     if (decisions[i].chosen) out << ' ' << i << ':' << decisions[i].chosen;
   return out.str();
@@ -44,7 +44,7 @@ std::pair<options, path> from_text(const std::string& text) {
   path decisions;
   char slash = 0, timeouts = 0, spurious = 0;
   if (!(in >> o.preemptions >> slash >> o.delayed_stores >> slash >> timeouts >> spurious >> slash >> o.patience >>
-        slash >> o.steps >> slash >> o.processors))
+        slash >> o.steps >> slash >> o.processors >> slash >> o.seed))
     throw std::invalid_argument("penstock: these are not the choices of a simulation: " + text);
   o.early_timeouts = timeouts == 't';
   o.spurious_wakes = spurious == 's';
@@ -91,7 +91,7 @@ counterexample explained(const options& o, path decisions, const body& run, cons
   auto [given, led] = from_text(choices);
   scheduler again(given);
   const last_words words(again);
-  const auto failed = again.run(run, led, strategy::first, 0, true);
+  const auto failed = again.run(run, led, strategy::first, given.seed, true);
   return {(failed ? *failed : reason + " (but not when it was run again: the body depends on more than its schedule)") +
               found_by,
           choices, again.trace_text(steps_shown)};
@@ -108,7 +108,7 @@ std::optional<counterexample> search_all(const options& within, const body& run,
   const last_words words(s);
   path decisions;
   for (;;) {
-    const auto failed = s.run(run, decisions, strategy::first, 0, false);
+    const auto failed = s.run(run, decisions, strategy::first, within.seed, false);
     ++done.runs;
     done.steps += s.steps();
     done.hash = (done.hash ^ s.hash()) * 0x100000001b3;
@@ -125,7 +125,7 @@ std::optional<counterexample> search_all(const options& within, const body& run,
 
 std::optional<counterexample> search_seeds(std::uint64_t first, std::uint64_t count, const options& with,
                                            const body& run, summary& done) {
-  const options loose = without_bounds(with);
+  options loose = without_bounds(with);
   scheduler s(loose);
   const last_words words(s);
   path decisions;
@@ -135,6 +135,7 @@ std::optional<counterexample> search_seeds(std::uint64_t first, std::uint64_t co
     ++done.runs;
     done.steps += s.steps();
     done.hash = (done.hash ^ s.hash()) * 0x100000001b3;
+    loose.seed = seed;
     if (failed) return explained(loose, decisions, run, *failed, " (seed " + std::to_string(seed) + ")");
   }
   return std::nullopt;
@@ -166,7 +167,7 @@ void replay(const std::string& choices, const body& run) {
   auto [given, led] = from_text(choices);
   scheduler s(given);
   const last_words words(s);
-  if (const auto failed = s.run(run, led, strategy::first, 0, true))
+  if (const auto failed = s.run(run, led, strategy::first, given.seed, true))
     throw counterexample(*failed, choices, s.trace_text(steps_shown));
 }
 
@@ -200,6 +201,15 @@ void name(const void* object, std::string text) {
 void at_step(std::uint64_t n, std::function<void()> what) {
   if (!running) throw std::logic_error("penstock: simulation::at_step outside of a simulation");
   running->at_step(n, std::move(what));
+}
+
+unsigned choose(unsigned alternatives) {
+  if (!running) throw std::logic_error("penstock: simulation::choose outside of a simulation");
+  return running->choose(alternatives);
+}
+
+void compute(system::clock::duration how_long) {
+  if (running) running->compute(how_long);
 }
 
 manual_clock::manual_clock() {

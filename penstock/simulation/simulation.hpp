@@ -7,14 +7,26 @@
 //     simulation::check(queue.pop() == 1, "what was pushed is popped");
 //   });
 //
+//   simulation::simulate_many(1, 1000, [] {                     // stages of your own: see examples/simulated_stages.cpp
+//     std::stop_source stop;
+//     simulation::at_step(simulation::choose(300), [stop]() mutable { stop.request_stop(); });
+//     const auto report = penstock::from(photos)
+//         | penstock::stage("resize", simulation::failing(resize, [](const photo& p) { return p.number == 7; }),
+//                           {.workers = 2, .on_error = penstock::on_error::skip})
+//         | penstock::sink("upload", simulation::delayed(upload, 10ms)) | penstock::run({.stop = stop.get_token()});
+//     simulation::check(report.delivered + report.failed + report.returned == report.entered);
+//   });
+//
 // The body is run again and again, from the same beginning: it makes its own objects and depends on nothing else. Its
-// threads are system::thread; what they share goes through penstock, or system::atomic, mutex, condition.
+// threads are system::thread; what they share goes through penstock, or system::atomic, mutex, condition. What else may
+// differ from run to run it takes from choose().
 //
 // FAILURE  An exception out of any thread, a check() that does not hold, a deadlock (nobody can run and nobody has a
 //          deadline), a livelock (too many steps), a thread that outlives the body, two unordered uses of a
 //          watched<T>. explore() and simulate() throw counterexample, whose what() has the last steps and the line with
 //          which replay() does it again.
-// TIME     system::clock is simulated: see manual_clock.
+// TIME     system::clock is simulated: it stands still while a thread can run, so a stage takes no time but what
+//          delayed(), computing() or sleep_for() make of it; see also manual_clock.
 // MEMORY   What is simulated is total store order; see base/simulated_system.hpp. An order too weak for it is found by
 //          its effect, an order too weak for the language by a watched<T> that is used unordered.
 // COST     20 to 40 million steps per second; 200,000 to 800,000 runs of a small queue test.
@@ -54,7 +66,8 @@ struct options {
   unsigned patience = 4;         // after a preemption, yields and pauses that do not bring that thread back
   std::uint64_t steps = 20'000;  // of one run; more are a livelock
   std::uint64_t runs = 0;        // explore() gives up after so many; 0: never
-  unsigned processors = 2;       // what system::processors() says
+  unsigned processors = 2;       // what system::processors() says, and how many threads may compute() at the same time
+  std::uint64_t seed = 0;        // of system::random_share() (jitter); simulate() has its own
 };
 
 class counterexample : public std::runtime_error {
@@ -99,9 +112,18 @@ void check(bool good, const char* what = "check", std::source_location where = s
 void name_this_thread(std::string name);
 void name(const void* object, std::string name);
 
-// Runs `what` on a thread of its own as soon as `n` steps were made; not at all if the run ends before.
-//   simulation::at_step(n, [&] { stop.request_stop(); });
+// Runs `what` on a thread of its own as soon as `n` steps were made; not at all if the run ends before. It may still be at
+// it when the body returns, so it has copies of what it needs.
+//   simulation::at_step(n, [stop]() mutable { stop.request_stop(); });
 void at_step(std::uint64_t n, std::function<void()> what);
+
+// One of 0 to n - 1: explore() tries each, simulate() draws one. For what a test would else loop over: which item
+// fails, at which step a stop comes. REQUIRES: 0 < n < 65536.
+[[nodiscard]] unsigned choose(unsigned n);
+
+// Keeps one of options::processors busy for so long, in simulated time; waits for one if all are in use. Only this is
+// processor time (system::thread_clock); what a thread does besides costs none.
+void compute(system::clock::duration how_long);
 
 // While one exists, time passes only by its advance().
 class manual_clock {
@@ -155,7 +177,11 @@ class watched {
 };
 
 // --- faults: what a stage's function may do, put around it ------------------------------------------------------------
-//   stage("resize", simulation::failing(resize, {.at = 7}), ...)
+//   stage("resize", simulation::failing(resize, {.at = 7}), ...)                                  the eighth call
+//   stage("resize", simulation::failing(resize, [](const photo& p) { return p.number == 7; }), ...)   a photo, each time
+//   stage("resize", simulation::failing(resize, is_seven, {.times = 2}), ...)                     its first two attempts
+//
+// Of a function that is made per worker, the factory puts it around what it makes.
 
 struct injected_fault : std::runtime_error {
   using std::runtime_error::runtime_error;
@@ -164,6 +190,7 @@ struct when {
   std::uint64_t at = 0;     // the first call that it happens to, counted from 0 over all copies of the function
   std::uint64_t times = 1;  // and how many calls from there on
 };
+inline constexpr when always{.at = 0, .times = ~std::uint64_t{0}};
 
 namespace detail {
 class call_counter {
@@ -180,44 +207,93 @@ class call_counter {
       std::make_shared<std::uint64_t>(0);  // no atomic: it is no step of the program
 };
 
+struct any_item {
+  template <class... Args>
+  bool operator()(const Args&...) const {
+    return true;
+  }
+};
+template <class Which>
+concept chooses_items = !std::same_as<std::remove_cvref_t<Which>, when>;
+
 // `function` with something before each call that is due; const where `function` is, because a pipeline lets several
 // workers share only what is.
-template <class Function, class Fault>
+template <class Function, class Fault, class Which = any_item>
 class faulty {
  public:
-  faulty(Function function, Fault fault, when w)
-      : function_(std::move(function)), fault_(std::move(fault)), counter_(w) {}
+  faulty(Function function, Fault fault, when w, Which which = {})
+      : function_(std::move(function)), fault_(std::move(fault)), which_(std::move(which)), counter_(w) {}
   template <class... Args>
     requires std::invocable<const Function&, Args...>
   std::invoke_result_t<const Function&, Args...> operator()(Args&&... args) const {
-    if (counter_.due()) fault_();
+    before(args...);
     return std::invoke(function_, std::forward<Args>(args)...);
   }
   template <class... Args>
     requires(std::invocable<Function&, Args...> && !std::invocable<const Function&, Args...>)
   std::invoke_result_t<Function&, Args...> operator()(Args&&... args) {
-    if (counter_.due()) fault_();
+    before(args...);
     return std::invoke(function_, std::forward<Args>(args)...);
   }
 
  private:
+  void before() const {
+    if (counter_.due()) fault_();
+  }
+  // Which items is asked with the item only, not with a stop token behind it.
+  template <class Item, class... Rest>
+  void before(const Item& item, const Rest&...) const {
+    if (which_(item) && counter_.due()) fault_();
+  }
+
   Function function_;
   Fault fault_;
+  Which which_;
   call_counter counter_;
 };
 }  // namespace detail
 
+// Calls `what` before the call: a stop, a notice, whatever is to happen just then.
+template <class Function, class What>
+[[nodiscard]] auto preceded(Function function, What what, when w = {}) {
+  return detail::faulty(std::move(function), std::move(what), w);
+}
+template <class Function, class What, detail::chooses_items Which>
+[[nodiscard]] auto preceded(Function function, What what, Which which, when w = always) {
+  return detail::faulty(std::move(function), std::move(what), w, std::move(which));
+}
 // Throws injected_fault in place of the call.
 template <class Function>
 [[nodiscard]] auto failing(Function function, when w = {}) {
-  return detail::faulty(
+  return preceded(
       std::move(function), [] { throw injected_fault("an injected fault"); }, w);
+}
+template <class Function, detail::chooses_items Which>
+[[nodiscard]] auto failing(Function function, Which which, when w = always) {
+  return preceded(
+      std::move(function), [] { throw injected_fault("an injected fault"); }, std::move(which), w);
 }
 // Sleeps before the call, in simulated time.
 template <class Function>
-[[nodiscard]] auto delayed(Function function, std::chrono::nanoseconds by, when w = {.times = ~std::uint64_t{0}}) {
-  return detail::faulty(
+[[nodiscard]] auto delayed(Function function, std::chrono::nanoseconds by, when w = always) {
+  return preceded(
       std::move(function), [by] { sleep_for(by, {}); }, w);
+}
+template <class Function, detail::chooses_items Which>
+[[nodiscard]] auto delayed(Function function, std::chrono::nanoseconds by, Which which, when w = always) {
+  return preceded(
+      std::move(function), [by] { sleep_for(by, {}); }, std::move(which), w);
+}
+// Computes before the call: a stage that does so is taken for one that needs processors, see compute().
+template <class Function>
+[[nodiscard]] auto computing(Function function, std::chrono::nanoseconds for_so_long, when w = always) {
+  return preceded(
+      std::move(function), [for_so_long] { compute(for_so_long); }, w);
+}
+template <class Function, detail::chooses_items Which>
+[[nodiscard]] auto computing(Function function, std::chrono::nanoseconds for_so_long, Which which, when w = always) {
+  return preceded(
+      std::move(function), [for_so_long] { compute(for_so_long); }, std::move(which), w);
 }
 
 }  // namespace penstock::simulation

@@ -120,6 +120,9 @@ void pause() noexcept {
   if (running) running->rest(operation::pause);
 }
 unsigned processors() noexcept { return running ? running->given().processors : 2; }
+double random_share() { return running ? running->random_share() : 0; }
+thread_clock::times thread_clock::read() noexcept { return running ? running->usage() : times{}; }
+std::int64_t process_ran() noexcept { return running ? running->usage_of_all() : 0; }
 
 // Not a step: it changes nothing that others could see.
 void light_fence() noexcept {

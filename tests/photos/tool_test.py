@@ -53,6 +53,45 @@ for i in range(1, 60):  # as good as different: a JPEG may be followed by anythi
     (many / f"{i:03}.jpg").write_bytes(first + b"%d" % i)
 
 
+def workers_of(process):
+    """The processes that decode for it."""
+    found = []
+    for entry in pathlib.Path("/proc").glob("[0-9]*"):
+        try:
+            words = (entry / "cmdline").read_bytes().split(b"\0")
+            parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+        except (OSError, ValueError, IndexError):
+            continue  # it has ended
+        if parent == process.pid and b"penstock-worker" in words and any(b"make_there" in w for w in words):
+            found.append(int(entry.name))
+    return found
+
+
+def isolated_decoders_make_the_same_and_the_death_of_one_costs_one_photo():
+    plain, isolated = run("photos", few, "--to", scratch / "i0", "--json"), run("photos", few, "--to", scratch / "i1", "--json", "--isolate")
+    assert isolated.returncode == 0, isolated
+    same = [{k: json.loads(r.stdout)[k] for k in ("published", "renditions", "bytes_published", "failed")} for r in (plain, isolated)]
+    assert same[0] == same[1] and same[0]["published"] == 3, same
+    process = subprocess.Popen([tool, "photos", many, "--to", scratch / "i2", "--json", "--quiet", "--isolate", "--deadline", "100"], stdout=subprocess.PIPE, text=True)
+    killed = 0
+    while process.poll() is None and killed < 5:
+        for worker in workers_of(process):
+            try:
+                os.kill(worker, signal.SIGSEGV)
+                killed += 1
+            except ProcessLookupError:
+                pass
+        time.sleep(.05)
+    report = json.loads(process.communicate(timeout=120)[0])
+    assert report["published"] + report["failed"] == 60, report
+    # One that had no photo in its hand, because it was just starting or waiting, costs none.
+    assert report["failed"] <= killed, report
+    assert process.returncode == (1 if report["failed"] else 0), process.returncode
+    for failure in report["failures"]:
+        assert "killed by signal 11 (SEGV)" in failure["reason"] or "did not start" in failure["reason"], failure
+    assert run("photos", few, "--deadline", "5").returncode == 2, "a deadline is for --isolate"
+
+
 def all_done_is_0_and_a_second_run_has_nothing_to_do():
     done = run("photos", few, "--to", scratch / "g0")
     assert done.returncode == 0, done
@@ -281,7 +320,8 @@ try:
                      names_that_a_terminal_would_obey_are_shown_harmless, memory_too_small_for_a_photo_says_so,
                      an_unreachable_gallery_is_told_and_is_1, one_interrupt_drains_and_a_rerun_finishes,
                      two_interrupts_stop_and_nothing_half_published_is_left, the_terminal_is_clean_at_the_end, serves_while_it_fills_and_after,
-                     publishes_to_a_served_gallery_with_a_token_file, a_directory_that_cannot_be_a_gallery_says_why]:
+                     publishes_to_a_served_gallery_with_a_token_file, a_directory_that_cannot_be_a_gallery_says_why,
+                     isolated_decoders_make_the_same_and_the_death_of_one_costs_one_photo]:
         test(function)
 finally:
     shutil.rmtree(scratch, ignore_errors=True)

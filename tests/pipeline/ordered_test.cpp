@@ -1,5 +1,8 @@
 // `ordered`: results leave in the order of the items, whichever worker is done first, and nothing stalls on a gap.
+#include <cstdint>
+#include <optional>
 #include <random>
+#include <ranges>
 #include <string>
 
 #include "tests/pipeline/pipeline_testing.hpp"
@@ -27,6 +30,44 @@ TEST(ordered, results_leave_in_the_order_of_the_items) {
                  {.workers = 4, .capacity = capacity, .ordered = true}) |
            sink("s", [&](int i) { got.push_back(i); }) | run());
     ASSERT_EQ(got, numbers(2000));
+  }
+}
+
+// Items that cost nothing go in batches, and batches past empty queues.
+TEST(ordered, batches_leave_in_the_order_of_the_items) {
+  for (const std::size_t capacity : {300u, 1024u}) {
+    constexpr std::uint64_t items = 1'000'000;
+    std::uint64_t expected = 0, out_of_order = 0;
+    (void)(from(std::views::iota(std::uint64_t{0}, items)) |
+           stage("a", [](std::uint64_t i) { return i; }, {.workers = 4, .capacity = capacity, .ordered = true}) |
+           sink("s", [&](std::uint64_t i) { out_of_order += i != expected++; }, {.capacity = capacity}) | run());
+    EXPECT_EQ(expected, items) << capacity;
+    EXPECT_EQ(out_of_order, 0) << capacity;
+  }
+}
+
+// Now and then an item takes long, so that places that are promised and results without one are under way together.
+TEST(ordered, long_and_short_items_with_little_room_behind_neither_stall_nor_change_places) {
+  for (const std::size_t room : {1u, 2u, 8u, 64u}) {
+    constexpr int items = 30'000;
+    int expected = 0, out_of_order = 0;
+    (void)(from(std::views::iota(0, items)) |
+           stage("a",
+                 [](int i) -> std::optional<int> {
+                   if (i % 4096 > 4000) dawdle(static_cast<unsigned>(i));
+                   if (i % 11 == 0) return std::nullopt;
+                   return i;
+                 },
+                 {.workers = 4, .capacity = 64, .ordered = true}) |
+           sink("s",
+                [&](int i) {
+                  while (expected % 11 == 0) ++expected;
+                  out_of_order += i != expected++;
+                },
+                {.capacity = room}) |
+           run());
+    EXPECT_EQ(out_of_order, 0) << room;
+    EXPECT_GE(expected, items - 1) << room;
   }
 }
 

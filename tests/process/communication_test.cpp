@@ -3,6 +3,7 @@
 #include <thread>
 
 #include <fcntl.h>
+#include <poll.h>
 
 #include <penstock/process/descriptors.hpp>
 
@@ -178,6 +179,31 @@ TEST_F(communication_test, a_run_is_ended_when_its_time_is_over_and_what_it_said
   EXPECT_EQ(done.status.number(), -SIGTERM);
   EXPECT_EQ(done.status.shell_number(), 143);
   EXPECT_EQ(done.out, "before\n");
+}
+
+TEST_F(communication_test, one_that_never_stops_talking_is_ended_when_its_time_is_over) {
+  // There is always something to read: a limit that is only looked at when there is nothing is never reached.
+  child c = spawn({"cat", "/dev/zero"}, {.out = redirect::pipe()});
+  const auto wait_for_more = [&](std::string_view) {
+    pollfd readable{c.out().get(), POLLIN, 0};
+    ::poll(&readable, 1, -1);
+  };
+  communication talk(c, {.on_out = wait_for_more});
+  EXPECT_FALSE(talk.advance(50ms));
+  std::stop_source stop;
+  std::jthread stopper([&] { stop.request_stop(); });
+  EXPECT_FALSE(talk.advance(stop.get_token()));
+  EXPECT_TRUE(talk.terminate("KILL"));
+}
+
+TEST_F(communication_test, a_limit_of_nothing_takes_what_is_there) {
+  child c = spawn({"echo", "x"}, {.out = redirect::pipe()});
+  pollfd readable{c.out().get(), POLLIN, 0};
+  ASSERT_EQ(::poll(&readable, 1, -1), 1);
+  communication talk(c);
+  (void)talk.advance(0s);
+  EXPECT_EQ(talk.out_bytes(), 2u);
+  EXPECT_TRUE(talk.advance());
 }
 
 TEST_F(communication_test, its_last_words_are_heard_however_long) {

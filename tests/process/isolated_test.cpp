@@ -1,6 +1,8 @@
 // What a function does to its process costs one item, which says what happened; everything else goes on.
+#include <algorithm>
 #include <csignal>
 #include <map>
+#include <set>
 #include <thread>
 
 #include <fcntl.h>
@@ -10,6 +12,7 @@
 #include <penstock/process/descriptors.hpp>
 #include <penstock/process/isolated.hpp>
 #include <penstock/process/process_pool.hpp>
+#include <penstock/process/shared_bytes.hpp>
 
 #include "tests/process/process_testing.hpp"
 
@@ -85,6 +88,19 @@ picture turned(picture p) {
   return p;
 }
 
+// Bytes that are shared; returned is what the other process sees of them.
+struct document {
+  shared_bytes text;
+  bool writes = false;
+  friend auto wire_parts(document& d) { return std::tie(d.text, d.writes); }
+};
+std::string read_there(const document& d) {
+  const auto bytes = d.text.bytes();
+  if (d.writes) ::signal(SIGSEGV, SIG_DFL);
+  if (d.writes) *const_cast<std::byte*>(bytes.data()) = std::byte{'!'};
+  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+}
+
 namespace {
 
 using isolated_test = nothing_left;
@@ -116,15 +132,20 @@ TEST(wire, brings_back_what_was_sent) {
   const picture p{"a\0b", {std::byte{1}, std::byte{2}}, {{3, 4.5}}, {"", "x", std::string(1000, 'y')}};
   EXPECT_EQ(from_wire<picture>(to_wire(p)), p);
   EXPECT_EQ(from_wire<picture>(to_wire(picture{})), picture{});
+  const std::pair<std::set<std::string>, std::map<std::string, std::vector<int>>> named{{"a", "b"},
+                                                                                        {{"x", {1, 2}}, {"y", {}}}};
+  EXPECT_EQ((from_wire<std::pair<std::set<std::string>, std::map<std::string, std::vector<int>>>>(to_wire(named))),
+            named);
+  EXPECT_THROW((void)(from_wire<std::set<int>>(to_wire(std::uint64_t{1} << 62))), wire_error);
   const std::tuple<int, std::filesystem::path, std::vector<bool>> t{1, "/a", {true, false}};
   EXPECT_EQ((from_wire<std::tuple<int, std::filesystem::path, std::vector<bool>>>(to_wire(t))), t);
 }
 
 TEST(wire, refuses_what_is_cut_or_longer) {
   const std::string whole = to_wire(picture{"name", {std::byte{1}}, {}, {"word"}});
-  for (std::size_t n = 0; n < whole.size(); ++n) EXPECT_THROW(from_wire<picture>(whole.substr(0, n)), wire_error);
-  EXPECT_THROW(from_wire<picture>(whole + "x"), wire_error);
-  EXPECT_THROW(from_wire<std::vector<int>>(to_wire(std::uint64_t{1} << 62)), wire_error);
+  for (std::size_t n = 0; n < whole.size(); ++n) EXPECT_THROW((void)from_wire<picture>(whole.substr(0, n)), wire_error);
+  EXPECT_THROW((void)from_wire<picture>(whole + "x"), wire_error);
+  EXPECT_THROW((void)from_wire<std::vector<int>>(to_wire(std::uint64_t{1} << 62)), wire_error);
   static_assert(!wireable<int*> && !wireable<std::string_view> && !wireable<std::vector<const char*>>);
 }
 
@@ -136,6 +157,28 @@ TEST_F(isolated_test, a_call_is_a_call) {
             (picture{"p", {std::byte{2}, std::byte{1}}, {}, {"w"}}));
   isolated_call<nothing> does;
   does(1, {});
+}
+
+TEST_F(isolated_test, shared_bytes_are_seen_there_and_not_changed_by_mistake) {
+  isolated_call<read_there> reading;
+  for (const std::size_t size : {0u, 1u, 4096u, 5'000'000u}) {
+    document d{shared_bytes(size + 1)};
+    std::ranges::fill(d.text.writable(), std::byte{'x'});
+    d.text.shorten(size);
+    EXPECT_EQ(reading(d, {}), std::string(size, 'x'));
+    document moved{std::move(d.text)};
+    EXPECT_EQ(reading(moved, {}), std::string(size, 'x'));
+  }
+  document d{shared_bytes(10), true};
+  EXPECT_EQ(message_of<worker_died>([&] { reading(d, {}); }).find("the worker was killed by signal 11"), 0u);
+  EXPECT_EQ(d.text.bytes()[0], std::byte{0});
+}
+
+TEST_F(isolated_test, a_worker_that_comes_too_late_for_shared_bytes_says_so) {
+  document gone{shared_bytes(10)};
+  const std::string message = to_wire(gone);
+  gone.text = {};
+  EXPECT_THROW((void)from_wire<document>(message).text.bytes(), std::system_error);
 }
 
 TEST_F(isolated_test, every_way_to_die_costs_one_item_and_is_named) {
@@ -386,7 +429,7 @@ int a_parent_whose_worker_hangs() {
 
 int main(int argc, char** argv) {
   using namespace penstock::process;
-  serve_if_worker<twice, crashing, obey, witness, nothing, turned>(argc, argv);
+  serve_if_worker<twice, crashing, obey, witness, nothing, turned, read_there>(argc, argv);
   if (argc == 2 && std::string(argv[1]) == "--a-parent-whose-worker-hangs") return a_parent_whose_worker_hangs();
   ::testing::InitGoogleTest(&argc, argv);
   return RUN_ALL_TESTS();

@@ -50,6 +50,20 @@ TEST_F(spawn_test, a_shell_gets_its_arguments_as_arguments) {
   EXPECT_EQ(output_of(command::shell("printf '%s|' \"$@\"", {"a b", "$(id)"})), "a b|$(id)|");
 }
 
+TEST_F(spawn_test, a_script_that_begins_like_an_option_is_a_script) {
+  for (const char* script : {"-x", "+x", "--"})
+    EXPECT_EQ(run(command::shell(script), {.err = redirect::null()}).status.code, 127) << script;
+}
+
+TEST_F(spawn_test, memory_has_a_limit_that_is_inherited) {
+  const auto limit_of = [](std::size_t bytes) {
+    // It reads first: the limit is set when it has been started, and it hears only after that.
+    return run(command::shell("read x; (ulimit -v)"), {.input = "\n", .memory_bytes = bytes}).out;
+  };
+  EXPECT_EQ(limit_of(std::size_t{512} << 20), "524288\n");
+  EXPECT_EQ(limit_of(0), output_of(command::shell("ulimit -v")));
+}
+
 TEST_F(spawn_test, the_environment_is_ours_with_changes) {
   ::setenv("PENSTOCK_TEST_A", "kept", 1);
   ::setenv("PENSTOCK_TEST_B", "gone", 1);
@@ -129,6 +143,15 @@ TEST_F(spawn_test, an_error_says_which_part_it_was) {
     EXPECT_EQ(e.error.code().value(), e.code) << e.error.what();
     EXPECT_TRUE(names(e.error, e.named)) << e.error.what();
   }
+}
+
+TEST_F(spawn_test, a_program_that_is_still_being_written_is_told_as_such) {
+  const scratch_directory here;
+  std::filesystem::copy_file("/bin/true", here / "program");
+  const unique_fd writer(::open((here / "program").c_str(), O_WRONLY | O_CLOEXEC));
+  const spawn_error e = failure_of({here / "program"});
+  EXPECT_EQ(e.code().value(), ETXTBSY);
+  EXPECT_TRUE(names(e, "program")) << e.what();
 }
 
 TEST_F(spawn_test, what_no_program_could_mean_is_an_invalid_argument) {

@@ -544,6 +544,94 @@ TEST(simulation, faults_come_when_they_are_asked_for) {
   });
 }
 
+TEST(simulation, faults_come_to_the_items_that_are_named) {
+  explore({}, [] {
+    const auto is_even = [](int i) { return i % 2 == 0; };
+    auto f = simulation::failing([](int i) { return 2 * i; }, is_even, {.at = 1, .times = 2});
+    std::string said;
+    for (int i = 1; i <= 9; ++i) {
+      try {
+        said += std::to_string(f(i)) + " ";
+      } catch (const simulation::injected_fault&) {
+        said += "fault ";
+      }
+    }
+    check(said == "2 4 6 fault 10 fault 14 16 18 ", "the second and third of the even ones");
+    const auto began = system::clock::now();
+    const auto slow = simulation::delayed([](int i) { return i; }, 10ms, is_even);
+    check(slow(1) + slow(2) + slow(3) + slow(4) == 10);
+    check(system::clock::now() - began == 20ms);
+    // Behind the item may come a stop token, which is not what is asked about.
+    const auto stoppable = simulation::failing([](int i, const std::stop_token&) { return i; }, is_even);
+    check(stoppable(1, std::stop_token()) == 1);
+    int before = 0;
+    const auto counted = simulation::preceded([&] { return before; }, [&] { ++before; }, {.at = 1});
+    check(counted() == 0 && counted() == 1 && counted() == 1);
+  });
+}
+
+TEST(simulation, a_choice_is_made_in_every_way) {
+  std::set<std::pair<unsigned, unsigned>> all, some;
+  const auto into = [](auto& set) {
+    return [&set] {
+      const unsigned a = simulation::choose(3);
+      set.emplace(a, a == 1 ? simulation::choose(2) : 7);
+    };
+  };
+  EXPECT_EQ(explore({}, into(all)).runs, 4u);
+  EXPECT_EQ(all, (std::set<std::pair<unsigned, unsigned>>{{0, 7}, {1, 0}, {1, 1}, {2, 7}}));
+  simulation::simulate_many(1, 100, into(some));
+  EXPECT_EQ(some, all);
+  const auto found = search({}, [] { check(simulation::choose(5) != 3); });
+  ASSERT_TRUE(found);
+  EXPECT_THROW(simulation::replay(found->choices(), [] { check(simulation::choose(5) != 3); }),
+               simulation::counterexample);
+  EXPECT_TRUE(search({}, [] { (void)simulation::choose(0); }));
+}
+
+TEST(simulation, random_numbers_come_from_the_seed) {
+  const auto drawn = [](std::uint64_t seed) {
+    double sum = 0;
+    explore({.seed = seed}, [&] {
+      sum = 0;
+      for (int i = 0; i < 100; ++i) {
+        const double share = system::random_share();
+        check(share >= 0 && share < 1);
+        sum += share;
+      }
+    });
+    return sum;
+  };
+  EXPECT_EQ(drawn(1), drawn(1));
+  EXPECT_NE(drawn(1), drawn(2));
+  EXPECT_GT(drawn(1), 30);
+  EXPECT_LT(drawn(1), 70);
+}
+
+// --- processors ---
+
+TEST(simulation, computing_takes_turns_on_the_processors) {
+  explore({.preemptions = 1, .early_timeouts = false, .processors = 2}, [] {
+    const auto began = system::clock::now();
+    int at_once = 0, waited = 0;
+    const auto work = [&] {
+      check(++at_once <= 3);
+      system::thread_clock mine;
+      simulation::compute(10ms);
+      const auto used = mine.read();
+      check(used.ran == 10'000'000, "its own time");
+      check(used.crowded == 0 || used.crowded == 10'000'000, "none, or that of one turn before its own");
+      waited += used.crowded != 0;
+    };
+    {
+      const thread a(work), b(work);
+      work();
+    }
+    check(waited == 1 && system::clock::now() - began == 20ms, "two at a time");
+    check(system::process_ran() == 30'000'000);
+  });
+}
+
 // --- watched values ---
 
 void hand_over(std::memory_order store, std::memory_order load) {

@@ -1,0 +1,54 @@
+#include "apps/photos/image_maker.hpp"
+
+#include <malloc.h>
+
+namespace penstock::photos {
+namespace {
+
+void prepare_worker() {
+  // Never destroyed: a worker ends without destroying anything.
+  static const image_library* const library = [] {
+    limit_heap();
+    return new image_library;
+  }();
+  static_cast<void>(library);
+}
+
+}  // namespace
+
+void limit_heap() {
+  ::mallopt(M_ARENA_MAX, 2);
+  ::mallopt(M_MMAP_THRESHOLD, 1 << 20);
+  ::mallopt(M_TRIM_THRESHOLD, 4 << 20);
+}
+
+image_info images_here::probe(const std::filesystem::path& file, const std::stop_token&) {
+  return photos::probe(file, options_);
+}
+photo_file images_here::read(const found_photo& found) { return photo_file(read_whole(found)); }
+rendition_set images_here::make(photo_file& file, const std::stop_token& stop) {
+  return make_renditions(file.bytes(), options_, stop);
+}
+
+probe_answer probe_there(const probe_request& request) {
+  prepare_worker();
+  try {
+    return {probe(request.file, request.options), {}};
+  } catch (const not_a_photo& e) {
+    return {std::nullopt, e.what()};
+  }
+}
+
+rendition_set make_there(const make_request& request) {
+  prepare_worker();
+  return make_renditions(request.file.bytes(), request.options);
+}
+
+photo_file read_shared(const found_photo& found) {
+  process::shared_bytes bytes(static_cast<std::size_t>(found.bytes) + 1);
+  read_whole(found, bytes.writable());
+  bytes.shorten(static_cast<std::size_t>(found.bytes));
+  return photo_file(std::move(bytes));
+}
+
+}  // namespace penstock::photos

@@ -1,0 +1,164 @@
+// image_maker: what is done to a photo's bytes (image.hpp), and where: in this process, or in one that may die of them.
+//
+//   images_here here(options);                       isolated_images there(options, {.deadline = 60s});
+//   auto info = here.probe(path, stop);
+//   auto file = here.read(found);                    // where the maker can use it
+//   auto result = here.make(file, stop);
+//
+// isolated_images: a picture that crashes a decoder, or hangs it, or lets it eat all memory, costs that picture, and the
+// reason says how its worker died: "the worker was killed by signal 11 (SEGV)". main() must begin with
+// serve_images(argc, argv), because a worker is this program, executed anew (penstock/process/isolated.hpp).
+//
+// THREADS  images_here from any number at a time; isolated_images one at a time: it has a process of its own.
+// ERRORS   As image.hpp; from a worker bad_photo for whatever an exception said there, and worker_died.
+// COST     A file is read into memory that the worker looks at, too; renditions are copied. `script/bench line` measures it.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <span>
+#include <stop_token>
+#include <string>
+#include <tuple>
+#include <utility>
+#include <vector>
+
+#include <penstock/process/isolated.hpp>
+#include <penstock/process/shared_bytes.hpp>
+
+#include "apps/photos/image.hpp"
+#include "apps/photos/source.hpp"
+
+namespace penstock::gallery {
+inline auto wire_parts(rendition& r) { return std::tie(r.width, r.height, r.media_type, r.bytes); }
+}  // namespace penstock::gallery
+
+namespace penstock::photos {
+
+// For isolated_images.
+inline auto wire_parts(rendition_options& o) { return std::tie(o.sizes, o.format, o.quality, o.max_pixels, o.keep); }
+inline auto wire_parts(image_info& i) {
+  return std::tie(i.format, i.width, i.height, i.pixels, i.has_icc, i.peak_bytes);
+}
+inline auto wire_parts(rendition_set& s) { return std::tie(s.renditions, s.fields); }
+
+// A file's contents, in one of two kinds of memory.
+class photo_file {
+ public:
+  photo_file() = default;
+  explicit photo_file(std::vector<std::byte> own) : own_(std::move(own)) {}
+  explicit photo_file(process::shared_bytes shared) : shared_(std::move(shared)), is_shared_(true) {}
+  [[nodiscard]] std::span<const std::byte> bytes() const {
+    return is_shared_ ? shared_.bytes() : std::span<const std::byte>(own_);
+  }
+  // REQUIRES made of shared_bytes.
+  [[nodiscard]] process::shared_bytes& shared() noexcept { return shared_; }
+
+ private:
+  std::vector<std::byte> own_;
+  process::shared_bytes shared_;
+  bool is_shared_ = false;
+};
+
+class image_maker {
+ public:
+  image_maker() = default;
+  image_maker(const image_maker&) = delete;
+  image_maker& operator=(const image_maker&) = delete;
+  virtual ~image_maker() = default;
+  // Throws not_a_photo, bad_photo, std::system_error; as make() what a worker's death or a stop has for an exception.
+  virtual image_info probe(const std::filesystem::path& file, const std::stop_token& stop) = 0;
+  // As read_whole().
+  virtual photo_file read(const found_photo& found) = 0;
+  // REQUIRES `file` comes from read() of a maker of the same kind.
+  virtual rendition_set make(photo_file& file, const std::stop_token& stop) = 0;
+};
+
+class images_here : public image_maker {
+ public:
+  explicit images_here(rendition_options options) : options_(std::move(options)) {}
+  image_info probe(const std::filesystem::path& file, const std::stop_token& stop) override;
+  photo_file read(const found_photo& found) override;
+  rendition_set make(photo_file& file, const std::stop_token& stop) override;
+
+ private:
+  const rendition_options options_;
+};
+
+// --- in a worker ---
+
+struct probe_request {
+  std::filesystem::path file;
+  rendition_options options;
+  friend auto wire_parts(probe_request& r) { return std::tie(r.file, r.options); }
+};
+struct probe_answer {
+  std::optional<image_info> info;  // none: it is no photo,
+  std::string reason;              // ... and why
+  friend auto wire_parts(probe_answer& a) { return std::tie(a.info, a.reason); }
+};
+struct make_request {
+  process::shared_bytes file;
+  rendition_options options;
+  friend auto wire_parts(make_request& r) { return std::tie(r.file, r.options); }
+};
+probe_answer probe_there(const probe_request& request);
+rendition_set make_there(const make_request& request);
+
+// First thing in main().
+inline void serve_images(int argc, char** argv) { process::serve_if_worker<probe_there, make_there>(argc, argv); }
+
+// Make: make_there, or in a test what dies when it is told to.
+template <auto Make = make_there>
+class isolated_images_with : public image_maker {
+ public:
+  isolated_images_with(rendition_options options, const process::isolation& how)
+      : options_(std::move(options)), probe_(how), make_(how) {}
+
+  image_info probe(const std::filesystem::path& file, const std::stop_token& stop) override {
+    auto answer = told_as_bad_photo([&] { return probe_({file, options_}, stop); });
+    if (!answer.info) throw not_a_photo(answer.reason);
+    return *std::move(answer.info);
+  }
+  photo_file read(const found_photo& found) override;
+  rendition_set make(photo_file& file, const std::stop_token& stop) override {
+    make_request request{std::move(file.shared()), options_};
+    const struct give_back {
+      make_request& from;
+      photo_file& to;
+      ~give_back() { to.shared() = std::move(from.file); }
+    } afterwards{request, file};
+    return told_as_bad_photo([&] { return make_(request, stop); });
+  }
+
+ private:
+  template <class F>
+  static auto told_as_bad_photo(F f) {
+    try {
+      return f();
+    } catch (const process::request_failed& e) {
+      throw bad_photo(e.what());
+    }
+  }
+
+  const rendition_options options_;
+  // Two processes, each started when it is first needed: a worker of a stage asks one of them only.
+  process::isolated_call<probe_there> probe_;
+  process::isolated_call<Make> make_;
+};
+using isolated_images = isolated_images_with<>;
+
+// Each thread's own heap would keep the buffers of the largest photo it ever saw; two shared ones, and large blocks given
+// back at once, keep memory a function of the work in flight. For the whole process.
+void limit_heap();
+
+[[nodiscard]] photo_file read_shared(const found_photo& found);
+template <auto Make>
+photo_file isolated_images_with<Make>::read(const found_photo& found) {
+  return read_shared(found);
+}
+
+}  // namespace penstock::photos

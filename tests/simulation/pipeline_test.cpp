@@ -1,0 +1,455 @@
+// Pipelines as small as they come, under every schedule with a few preemptions: every item is accounted for once, order and
+// capacities hold, every thread comes home. A thread that is not woken is a deadlock, which the simulation reports by
+// itself; one that is woken late, by the sentinel's look instead of by whoever had the work, takes simulated time, of which
+// these runs have none to spare. Larger ones: random_pipeline_test.cpp; how many work at once: pipeline_workers_test.cpp.
+#include <chrono>
+#include <cstdint>
+#include <iostream>
+#include <ranges>
+#include <stop_token>
+#include <utility>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "tests/simulation/bounds.hpp"
+#include "tests/simulation/pipeline_accounts.hpp"
+
+namespace penstock {
+namespace {
+
+using namespace std::chrono_literals;
+using simulation::check;
+using simulation::choose;
+using simulation::explore;
+using system::thread;
+using testing::bounds;
+using testing::crowd;
+using testing::end_of;
+using testing::fates;
+using testing::numbers;
+
+// Time passes only when nobody can run: what then takes time has waited for it.
+simulation::options without_haste(unsigned preemptions, unsigned delayed_stores = 0) {
+  simulation::options within = bounds(preemptions);
+  within.delayed_stores = delayed_stores;
+  within.early_timeouts = false;
+  return within;
+}
+// And these with time that passes at any moment.
+simulation::options in_haste(unsigned preemptions) {
+  simulation::options within = without_haste(preemptions);
+  within.early_timeouts = true;
+  return within;
+}
+
+// All schedules within the bounds, and so many at random beyond them.
+void try_it(const simulation::options& within, std::uint64_t at_random, const simulation::body& body) {
+  const auto done = explore(within, body);
+  std::cout << done.runs << " runs of " << done.steps / done.runs << " steps" << (done.complete ? "" : ", cut short")
+            << "; seeds 1 to " << at_random << "\n";
+  simulation::simulate_many(1, testing::sanitized ? at_random / 20 : at_random, body, within);
+}
+
+// --- to the end ---
+
+TEST(simulated_pipeline, one_item_through_one_stage) {
+  try_it(without_haste(2, 1), 1'000, [] {
+    fates all(1);
+    all.settle_complete(from(numbers(1)) | sink("end", [&](int i) { all.delivered(i); }) | run());
+  });
+}
+
+TEST(simulated_pipeline, two_items_through_one_place) {
+  try_it(without_haste(2), 1'000, [] {
+    fates all(2);
+    int last = 0;
+    all.settle_complete(from(numbers(2)) |
+                        sink("end",
+                             [&](int i) {
+                               check(i == ++last, "one worker keeps the order");
+                               all.delivered(i);
+                             },
+                             {.capacity = 1}) |
+                        run());
+  });
+}
+
+TEST(simulated_pipeline, two_stages) {
+  try_it(in_haste(1), 1'000, [] {
+    fates all(5);
+    crowd between(1 + 1 + 1);  // the place, and one in each worker's hand
+    all.settle_complete(from(numbers(5)) | stage("half", [&](int i) { return between.enters(), i; }, {.capacity = 1}) |
+                        sink("end", [&](int i) { between.leaves(), all.delivered(i); }, {.capacity = 1}) | run());
+  });
+}
+
+TEST(simulated_pipeline, two_workers_of_one_stage) {
+  try_it(in_haste(1), 1'000, [] {
+    fates all(2);
+    crowd at_work(2);
+    all.settle_complete(from(numbers(2)) |
+                        sink("end",
+                             [&](int i) {
+                               const crowd::visit me(at_work);
+                               system::yield();
+                               all.delivered(i);
+                             },
+                             {.workers = 2, .capacity = 1}) |
+                        run());
+  });
+}
+
+TEST(simulated_pipeline, two_workers_keep_the_order) {
+  try_it(in_haste(0), 5'000, [] {
+    fates all(3);
+    int last = 0;
+    all.settle_complete(from(numbers(3)) |
+                        stage("half",
+                              [](int i) {
+                                if (i == 1) system::yield();
+                                return i;
+                              },
+                              {.workers = 2, .capacity = 1, .ordered = true}) |
+                        sink("end",
+                             [&](int i) {
+                               check(i == ++last, "in order");
+                               all.delivered(i);
+                             },
+                             {.capacity = 1}) |
+                        run());
+  });
+}
+
+TEST(simulated_pipeline, threads_of_its_own_for_each_worker) {
+  try_it(in_haste(0), 5'000, [] {
+    fates all(3);
+    const auto factory = [] { return [](int i) { return i; }; };
+    all.settle_complete(from(numbers(3)) | stage("own", per_worker(factory), {.workers = 2, .capacity = 1}) |
+                        sink("end", [&](int i) { all.delivered(i); }, {.capacity = 1}) | run());
+  });
+}
+
+TEST(simulated_pipeline, a_filter_and_a_fan_out) {
+  try_it(in_haste(0), 5'000, [] {
+    std::vector<int> seen(8);
+    const report r = from(numbers(3)) | stage("odd", [](int i) { return i % 2 ? std::optional(i) : std::nullopt; }) |
+                     stage("twice",
+                           [](int i) {
+                             return each(std::vector{2 * i, 2 * i + 1});
+                           },
+                           {.capacity = 1}) |
+                     sink("end", [&](int i) { ++seen.at(static_cast<std::size_t>(i)); }, {.capacity = 1}) | run();
+    check(seen == std::vector{0, 0, 1, 1, 0, 0, 1, 1}, "both halves of 1 and 3");
+    check(r.sums_meet() && r.entered == 3 && r.filtered == 1 && r.expanded == 2 && r.delivered == 4);
+  });
+}
+
+// --- time: nobody sleeps while there is something to do for him ---
+
+TEST(simulated_pipeline, a_burst_of_long_items_wakes_a_worker_for_each) {
+  try_it(without_haste(1), 1'000, [] {
+    fates all(4);
+    const auto slow = simulation::delayed([&](int i) { all.delivered(i); }, 10ms);
+    const report r = from(numbers(4)) | sink("slow", slow, {.workers = 2}) | run();
+    all.settle_complete(r);
+    check(r.wall < 21ms, "two at a time");
+  });
+}
+
+TEST(simulated_pipeline, items_that_come_while_all_sleep_wake_somebody) {
+  try_it(without_haste(1), 1'000, [] {
+    fates all(2);
+    auto line =
+        from<int>() | stage("pass", [](int i) { return i; }) | sink("end", [&](int i) { all.delivered(i); }) | start();
+    check(line.push(1));
+    (void)sleep_for(100ms, {});
+    check(all.count_delivered() == 1, "while nothing else happens");
+    check(line.push(2));
+    (void)sleep_for(100ms, {});
+    check(all.count_delivered() == 2, "the second, too");
+    line.close();
+    all.settle_complete(line.wait());
+  });
+}
+
+// The store that fills the place may be on its way while the thread that goes to sleep looks a last time.
+TEST(simulated_pipeline, an_item_that_comes_while_they_lie_down_is_not_overlooked) {
+  try_it(without_haste(2, 1), 1'000, [] {
+    fates all(1);
+    auto line = from<int>() | sink("end", [&](int i) { all.delivered(i); }) | start();
+    check(line.push(1));
+    (void)sleep_for(100ms, {});
+    check(all.count_delivered() == 1, "while nothing else happens");
+    line.close();
+    all.settle_complete(line.wait());
+  });
+}
+
+// Whoever begins something long has somebody else look after the little that waits elsewhere.
+TEST(simulated_pipeline, a_short_item_does_not_wait_for_the_end_of_a_long_one) {
+  try_it(without_haste(1), 1'000, [] {
+    fates all(4);
+    system::clock::time_point begun;
+    const auto first = [&](int i) {
+      if (i == 4) begun = system::clock::now();
+      return i;
+    };
+    const auto second = simulation::delayed([&](int i) { all.delivered(i); }, 50ms, [](int i) { return i == 3; });
+    auto line = from<int>() | stage("first", first) | sink("second", second) | start();
+    for (const int i : {1, 2}) {
+      check(line.push(i));
+      (void)sleep_for(1s, {});
+    }
+    check(line.push(3));
+    const auto pushed = system::clock::now();
+    check(line.push(4));
+    line.close();
+    all.settle_complete(line.wait());
+    check(begun - pushed <= 5ms, "it was begun beside it");
+  });
+}
+
+TEST(simulated_pipeline, children_go_on_while_the_next_is_being_made) {
+  try_it(without_haste(1), 1'000, [] {
+    const auto began = system::clock::now();
+    const auto children = [](int) {
+      return each(std::views::iota(0, 3) | std::views::transform([](int k) {
+                    (void)sleep_for(10ms, {});
+                    return k;
+                  }));
+    };
+    int last = -1;
+    const auto end = [&](int k) {
+      check(k == ++last && system::clock::now() - began <= 10ms * (k + 1) + 3ms, "each as soon as it is made");
+    };
+    check((from(numbers(1)) | stage("children", children) | sink("end", end) | run()).delivered == 3);
+  });
+}
+
+// The third of a batch is slow: the others, taken with it, do not wait for it.
+TEST(simulated_pipeline, what_waits_behind_a_slow_item_is_taken_over) {
+  try_it(without_haste(0), 5'000, [] {
+    fates all(6);
+    std::int64_t last_fast = 0;
+    const auto began = system::clock::now();
+    const auto work = simulation::delayed([](int i) { return i; }, 50ms, [](int i) { return i == 3; });
+    const auto note = [&](int i) {
+      if (i != 3) last_fast = (system::clock::now() - began).count();
+      all.delivered(i);
+    };
+    all.settle_complete(from(numbers(6)) | stage("work", work, {.workers = 2}) | sink("end", note) | run());
+    check(last_fast < 10'000'000, "the fast ones are long through");
+  });
+}
+
+// --- early ends ---
+
+TEST(simulated_pipeline, a_stop_at_any_step) {
+  try_it(in_haste(1), 1'000, [] {
+    fates all(2);
+    std::stop_source stop;
+    simulation::at_step(3 * choose(84), [stop]() mutable { stop.request_stop(); });
+    auto line = from(numbers(2)) | sink("end", [&](int i) { all.delivered(i); }, {.capacity = 1}) |
+                start({.stop = stop.get_token()});
+    all.settle(line.wait());
+  });
+  try_it(in_haste(0), 1'000, [] {
+    fates all(4);
+    std::stop_source stop;
+    simulation::at_step(11 * choose(100), [stop]() mutable { stop.request_stop(); });
+    auto line = from(numbers(4)) |
+                stage("half", [](int i) { return i; }, {.workers = 2, .capacity = 1, .ordered = true}) |
+                sink("end", [&](int i) { all.delivered(i); }, {.capacity = 1}) | start({.stop = stop.get_token()});
+    const report r = line.wait();
+    all.settle(r);
+    check(r.outcome == (r.returned == 0 && r.delivered == 4 ? outcome::completed : outcome::cancelled) ||
+              (r.outcome == outcome::cancelled && r.returned == 0),
+          "cancelled unless it had come to its end");
+  });
+}
+
+TEST(simulated_pipeline, a_drain_at_any_step) {
+  try_it(in_haste(1), 1'000, [] {
+    fates all(2);
+    std::stop_source drain;
+    simulation::at_step(3 * choose(84), [drain]() mutable { drain.request_stop(); });
+    const report r = from(numbers(2)) | sink("end", [&](int i) { all.delivered(i); }, {.capacity = 1}) |
+                     run({.drain = drain.get_token()});
+    all.settle(r);
+    check(r.delivered == r.entered && r.returned == 0, "what entered goes to the end");
+  });
+}
+
+TEST(simulated_pipeline, any_item_fails_at_any_stage) {
+  try_it(in_haste(1), 1'000, [] {
+    fates all(2);
+    const unsigned where = choose(3);
+    const int which = 1 + static_cast<int>(choose(2));
+    const auto here = [&](unsigned stage) { return [=](int i) { return where == stage && i == which; }; };
+    auto pull = [n = 0, where, which]() mutable -> std::optional<int> {
+      if (where == 2 && n + 1 == which) throw std::runtime_error("nothing there");
+      return n < 2 ? std::optional(++n) : std::nullopt;
+    };
+    auto line = from(pull) | stage("half", simulation::failing([](int i) { return i; }, here(0)), {.capacity = 1}) |
+                sink("end", simulation::failing([&](int i) { all.delivered(i); }, here(1)), {.capacity = 1}) | start();
+    const report r = end_of(line);
+    all.settle(r);
+    check(r.outcome == outcome::failed);
+    check(r.failures.size() == 1 && r.failures[0].place.number == static_cast<std::uint64_t>(which), "that one");
+    check(r.failures[0].place.stage == (where == 0 ? "half" : where == 1 ? "end" : "source"));
+  });
+}
+
+TEST(simulated_pipeline, destroyed_at_any_moment) {
+  try_it(in_haste(1), 1'000, [] {
+    auto line = from(numbers(2)) | sink("end", [](int) {}, {.capacity = 1}) | start();
+    for (unsigned i = choose(3); i > 0; --i) system::yield();
+  });
+}
+
+// --- open ---
+
+TEST(simulated_pipeline, pushed_from_outside_and_closed) {
+  try_it(in_haste(2), 1'000, [] {
+    fates all(2);
+    auto line = from<int>() | sink("end", [&](int i) { all.delivered(i); }, {.capacity = 1}) | start();
+    check(line.push(1) && line.push(2));
+    line.close();
+    all.settle_complete(line.wait());
+  });
+}
+
+TEST(simulated_pipeline, closed_beside_a_push) {
+  try_it(in_haste(3), 1'000, [] {
+    int delivered = 0, pushed = 0;
+    auto line = from<int>() | sink("end", [&](int) { ++delivered; }, {.capacity = 1}) | start();
+    thread pusher([&] {
+      for (int i = 0; i < 2; ++i) pushed += line.push(i);
+    });
+    line.close();
+    pusher.join();
+    const report r = line.wait();
+    check(delivered == pushed && r.entered == r.delivered && r.delivered == static_cast<std::uint64_t>(pushed),
+          "what was taken is delivered");
+  });
+}
+
+TEST(simulated_pipeline, a_push_that_waits_is_told_of_the_stop) {
+  try_it(in_haste(2), 1'000, [] {
+    int delivered = 0, pushed = 0;
+    auto line = from<int>() | sink("end", [&](int) { ++delivered; }, {.capacity = 1}) | start();
+    thread pusher([&] {
+      for (int i = 0; i < 3; ++i) pushed += line.push(i);
+    });
+    line.request_stop();
+    const report r = line.wait();
+    pusher.join();
+    check(r.sums_meet() && r.entered == static_cast<std::uint64_t>(pushed), "what was taken is accounted for");
+    check(r.delivered + r.returned == r.entered && r.delivered == static_cast<std::uint64_t>(delivered));
+  });
+}
+
+TEST(simulated_pipeline, a_push_with_a_limit_gives_up_no_earlier) {
+  try_it(in_haste(2), 1'000, [] {
+    std::uint64_t delivered = 0, pushed = 0;
+    auto line =
+        from<int>() | sink("slow", simulation::delayed([&](int) { ++delivered; }, 10ms), {.capacity = 1}) | start();
+    for (int i = 0; i < 4; ++i) {
+      const auto began = system::clock::now();
+      const auto status = line.push(int{i}, 2ms);
+      pushed += status == conqueue_status::success;
+      if (status != conqueue_status::success)
+        check(status == conqueue_status::full && system::clock::now() - began >= 2ms, "full for all that time");
+    }
+    line.close();
+    const report r = line.wait();
+    check(r.delivered == pushed && delivered == pushed && r.sums_meet());
+  });
+}
+
+// --- attempts and deadlines ---
+
+TEST(simulated_pipeline, a_timeout_is_neither_early_nor_forgotten) {
+  try_it(without_haste(1), 1'000, [] {
+    fates all(2);
+    const auto hang = [&](int i, const std::stop_token& stop) {
+      const auto began = system::clock::now();
+      if (i == 1 && !sleep_for(1h, stop)) {
+        check(system::clock::now() - began >= 10ms, "not before its time");
+        throw std::runtime_error("gave up");
+      }
+      all.delivered(i);
+    };
+    const report r = from(numbers(2)) | sink("hangs", hang, {.on_error = on_error::skip, .timeout = 10ms}) | run();
+    all.settle(r);
+    check(r.delivered == 1 && r.failed == 1);
+    check(r.failures[0].reason.find("gave up after its timeout") != std::string::npos);
+  });
+}
+
+TEST(simulated_pipeline, an_attempt_waits_for_its_pause_on_a_clock_moved_by_hand) {
+  try_it(in_haste(1), 1'000, [] {
+    simulation::manual_clock clock;
+    fates all(1);
+    const auto began = system::clock::now();
+    const auto flaky = simulation::failing(
+        [&](int i) {
+          check(system::clock::now() - began >= 3s, "after both pauses");
+          all.delivered(i);
+        },
+        [](int) { return true; }, {.times = 2});
+    auto line =
+        from(numbers(1)) | sink("flaky", flaky, {.retry = {.attempts = 3, .backoff = 1s, .jitter = 0}}) | start();
+    system::atomic<bool> over = false;
+    thread time([&] {
+      while (!over) {
+        clock.advance(500ms);
+        system::yield();
+      }
+    });
+    const report r = line.wait();
+    over = true;
+    time.join();
+    all.settle_complete(r);
+    check(r.stages[1].retried == 2);
+  });
+}
+
+TEST(simulated_pipeline, a_pause_is_cut_short_by_a_stop) {
+  try_it(without_haste(2), 1'000, [] {
+    fates all(1);
+    std::stop_source stop;
+    auto line = from(numbers(1)) |
+                sink("fails", simulation::failing([&](int i) { all.delivered(i); }, simulation::always),
+                     {.retry = {.attempts = 3, .backoff = 1h, .jitter = 0}}) |
+                start({.stop = stop.get_token()});
+    (void)sleep_for(1ms, {});
+    stop.request_stop();
+    const report r = line.wait();
+    all.settle(r);
+    check(r.outcome == outcome::cancelled && r.delivered == 0 && r.wall < 1s);
+  });
+}
+
+TEST(simulated_pipeline, letters_are_written_when_attempts_are_used_up) {
+  try_it(in_haste(1), 1'000, [] {
+    fates all(2);
+    const auto fails_on_one = simulation::failing([&](int i) { all.delivered(i); }, [](int i) { return i == 1; });
+    const report r = from(numbers(2)) |
+                     sink("end", fails_on_one,
+                          {.capacity = 1,
+                           .retry = {.attempts = 2, .backoff = 1ms},
+                           .dead_letter =
+                               [&](unfinished_item&& u) {
+                                 check(u.place.attempt == 2, "after both");
+                                 all.dead_lettered(u);
+                               }}) |
+                     run();
+    all.settle(r);
+    check(r.outcome == outcome::completed && r.delivered == 1 && r.dead_lettered == 1);
+  });
+}
+
+}  // namespace
+}  // namespace penstock

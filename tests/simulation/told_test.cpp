@@ -1,0 +1,414 @@
+// Those who wait without a thread (wait_line::place::told) beside those who sleep, in one line, under every schedule with
+// a few preemptions: nothing lost or doubled, no lost wake, no call that nobody knows of.
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <iostream>
+#include <optional>
+#include <stop_token>
+
+#include <gtest/gtest.h>
+
+#include <penstock/pipeline/entrance.hpp>
+#include <penstock/queue/bounded_queue.hpp>
+#include <penstock/queue/plain_queue.hpp>
+#include <penstock/simulation/simulation.hpp>
+
+#include "tests/queue/history.hpp"
+#include "tests/queue/queue_kinds.hpp"
+#include "tests/simulation/bounds.hpp"
+
+namespace penstock {
+namespace {
+
+using namespace std::chrono_literals;
+using simulation::check;
+using simulation::explore;
+using system::thread;
+using testing::bounds;
+using testing::number;
+using item = simulation::watched<number>;
+
+// One who stands in line and does not sleep there, and the thread that his calls are delivered to: what a task is, and
+// its loop. As a task's it may be cancelled from without, and does then what its destructor does.
+class told_one : private wait_line::place {
+ public:
+  told_one() noexcept {
+    told = [](wait_line::place& p) noexcept { static_cast<told_one&>(p).post(a_call); };
+  }
+  // From any thread.
+  void cancel() noexcept { post(a_cancel); }
+
+  // try_it(place) until it says something else than `wait`; empty: it was cancelled, and has left by leave(place).
+  template <class Status, class Try, class Leave>
+  std::optional<Status> until_not(Status wait, Try try_it, Leave leave) {
+    for (;;) {
+      const Status now = try_it(mine());
+      if (now != wait) {
+        forget();
+        return now;
+      }
+      while (posted_ == 0) system::futex_wait(posted_, 0, system::never);
+      if (posted_.exchange(0) & a_cancel) {
+        leave(mine());
+        forget();
+        return std::nullopt;
+      }
+    }
+  }
+  // The item; empty: the end, or it was cancelled.
+  template <class Queue>
+  std::optional<number> pop(Queue& q) {
+    std::optional<item> out;
+    (void)until_not(
+        conqueue_status::empty, [&](auto& self) { return q.pop_in_line(self, out); },
+        [&](auto& self) { q.leave_pop(self); });
+    return out ? std::optional(out->get()) : std::nullopt;
+  }
+  // Whether the item went in.
+  template <class Queue>
+  bool push(Queue& q, number n) {
+    item in(n);
+    return until_not(
+               conqueue_status::full, [&](auto& self) { return q.push_in_line(self, in); },
+               [&](auto& self) { q.leave_push(self); }) == conqueue_status::success;
+  }
+
+ private:
+  static constexpr std::uint32_t a_call = 1, a_cancel = 2;
+  wait_line::place& mine() noexcept { return *this; }
+  void post(std::uint32_t what) noexcept {
+    posted_.fetch_or(what);
+    system::futex_wake(posted_, 1);
+  }
+  // Out of the line: whether a call is on its way is told by `awake`, for it has to be called back.
+  void forget() {
+    check(!in_line, "out of the line");
+    if (awake.load() == 0) check((posted_.load() & a_call) == 0, "no call that nobody knows of");
+    posted_.fetch_and(~a_call);
+  }
+
+  system::atomic<std::uint32_t> posted_ = 0;
+};
+
+template <class Kind>
+class simulated_told : public ::testing::Test {
+ protected:
+  template <class Body>
+  static void explore_both(const simulation::options& within, Body body) {
+    for (const std::size_t capacity : {1, 2}) {
+      const auto done = explore(within, [&] {
+        testing::queue_of<Kind, item> q(capacity);
+        body(q);
+      });
+      if (!done.complete) std::cout << "cut short after " << done.runs << " runs\n";
+    }
+  }
+  template <class Queue>
+  static int fill(Queue& q) {
+    int in = 0;
+    while (q.try_push(0) == conqueue_status::success) ++in;
+    return in;
+  }
+  template <class Queue>
+  static int empty(Queue& q) {
+    int out = 0;
+    while (q.try_pop()) ++out;
+    return out;
+  }
+};
+TYPED_TEST_SUITE(simulated_told, testing::queue_kinds, testing::kind_names);
+
+TYPED_TEST(simulated_told, one_to_one_in_order_to_the_end) {
+  TestFixture::explore_both(bounds(2), [](auto& q) {
+    const thread producer([&] {
+      told_one self;
+      for (number i = 0; i < 3; ++i) check(self.push(q, i));
+      q.close();
+    });
+    told_one self;
+    for (number i = 0; i < 3; ++i) check(self.pop(q) == i, "in order");
+    check(!self.pop(q), "then the end");
+  });
+}
+
+TYPED_TEST(simulated_told, shares_a_line_with_a_thread_that_pops) {
+  TestFixture::explore_both(bounds(2), [](auto& q) {
+    number sums[2] = {};
+    thread tasks([&] {
+      told_one self;
+      while (const auto got = self.pop(q)) sums[0] += *got;
+    });
+    thread sleeps([&] {
+      while (const auto got = q.pop()) sums[1] += got->get();
+    });
+    for (const number n : {1, 2}) check(q.push(n));
+    q.close();
+    tasks.join();
+    sleeps.join();
+    check(sums[0] + sums[1] == 3, "nothing lost or doubled");
+  });
+}
+
+TYPED_TEST(simulated_told, shares_a_line_with_a_thread_that_pushes) {
+  TestFixture::explore_both(bounds(2), [](auto& q) {
+    (void)TestFixture::fill(q);
+    const thread tasks([&] {
+      told_one self;
+      check(self.push(q, 1));
+    });
+    const thread sleeps([&] { check(q.push(2)); });
+    number sum = 0;
+    for (std::size_t left = q.capacity() + 2; left > 0; --left) sum += q.pop()->get();
+    check(sum == 3, "nothing lost or doubled");
+  });
+}
+
+// Each waits for an item, and for no more than it: no other comes, so a wake that is lost is never made up for.
+TYPED_TEST(simulated_told, nobody_is_left_waiting) {
+  TestFixture::explore_both(bounds(3), [](auto& q) {
+    const thread tasks([&] {
+      told_one self;
+      check(self.pop(q).has_value());
+    });
+    const thread sleeps([&] { check(q.pop().has_value()); });
+    check(q.push(1) && q.push(2));
+  });
+}
+
+TYPED_TEST(simulated_told, close_tells_everyone) {
+  TestFixture::explore_both(bounds(3), [](auto& q) {
+    const thread tasks([&] {
+      told_one self;
+      check(!self.pop(q));
+    });
+    const thread sleeps([&] { check(!q.pop()); });
+    q.close();
+  });
+  TestFixture::explore_both(bounds(2), [](auto& q) {
+    int in = TestFixture::fill(q);
+    bool pushed = false, other = false;
+    thread tasks([&] {
+      told_one self;
+      pushed = self.push(q, 1);
+    });
+    thread sleeps([&] { other = q.push(2); });
+    q.close();
+    tasks.join();
+    sleeps.join();
+    in += pushed + other;
+    check(TestFixture::empty(q) == in, "what was taken before the close is popped after it");
+  });
+}
+
+TYPED_TEST(simulated_told, cancelling_the_queue_hands_back_what_was_not_popped) {
+  TestFixture::explore_both(bounds(2), [](auto& q) {
+    int in = 0, out = 0;
+    thread producer([&] {
+      told_one self;
+      for (number i = 0; i < 2; ++i) in += self.push(q, i);
+    });
+    thread consumer([&] {
+      told_one self;
+      while (self.pop(q)) ++out;
+    });
+    const auto back = q.cancel();
+    producer.join();
+    consumer.join();
+    check(in == out + static_cast<int>(back.size()));
+  });
+}
+
+// A task that is destroyed where it waits: its call is the next one's.
+TYPED_TEST(simulated_told, one_that_is_cancelled_passes_its_call_on) {
+  TestFixture::explore_both(bounds(2), [](auto& q) {
+    told_one task;
+    int out = 0;
+    thread tasks([&] { out = task.pop(q).has_value(); });
+    thread sleeps([&] { check(q.pop().has_value()); });
+    const thread cancels([&] { task.cancel(); });
+    check(q.push(1) && q.push(2));
+    sleeps.join();
+    tasks.join();
+    check(out + static_cast<int>(q.size_approx()) == 1, "no item went with it");
+  });
+  TestFixture::explore_both(bounds(2), [](auto& q) {
+    const int in = TestFixture::fill(q);
+    told_one task;
+    bool pushed = false;
+    thread tasks([&] { pushed = task.push(q, 1); });
+    thread sleeps([&] { check(q.push(2)); });
+    task.cancel();
+    check(q.pop().has_value() && q.pop().has_value());
+    sleeps.join();
+    tasks.join();
+    check(in + pushed + 1 - 2 == static_cast<int>(q.size_approx()), "no place went with it");
+  });
+}
+
+// Behind a task that was told and does not come to it; its loop is busy. A thread that gives up there takes nothing along.
+TYPED_TEST(simulated_told, a_stop_ends_the_wait_of_a_thread_behind_it) {
+  TestFixture::explore_both(bounds(2), [](auto& q) {
+    std::stop_source stop;
+    int out = 0;
+    thread stopped([&] { out += q.pop(stop.get_token()).has_value(); });
+    thread tasks([&] {
+      told_one self;
+      check(self.pop(q).has_value());
+    });
+    const thread stops([&] { stop.request_stop(); });
+    check(q.push(1) && q.push(2));
+    stopped.join();
+    tasks.join();
+    check(out + static_cast<int>(q.size_approx()) == 1);
+  });
+}
+
+// What it was called for is taken by somebody who stood in no line: it waits on, and is called for the next. (Who read
+// "there is nothing" as "it is the end" would hang, or end too early, once in millions of items.)
+TYPED_TEST(simulated_told, a_call_that_comes_too_late_is_not_the_end) {
+  TestFixture::explore_both(bounds(3), [](auto& q) {
+    const thread tasks([&] {
+      told_one self;
+      check(self.pop(q).has_value(), "no end before the close");
+    });
+    check(q.push(1));
+    if (q.try_pop()) check(q.push(2));
+  });
+  TestFixture::explore_both(bounds(3), [](auto& q) {
+    (void)TestFixture::fill(q);
+    thread tasks([&] {
+      told_one self;
+      check(self.push(q, 1));
+    });
+    check(q.try_pop().has_value());
+    if (q.try_push(2) == conqueue_status::success) check(q.pop().has_value());
+    tasks.join();
+  });
+}
+
+// With weights nobody overtakes, whoever waits how.
+TEST(simulated_told_plain, a_heavy_one_is_not_overtaken) {
+  const auto weight = [](const item& i) { return static_cast<std::size_t>(i.get()); };
+  const auto done = explore(bounds(2), [&] {
+    plain_queue<item> q(4, byte_capacity<item>{3, weight});
+    check(q.push(2));
+    const thread tasks([&] {
+      told_one self;
+      check(self.push(q, 3));
+    });
+    const thread sleeps([&] { check(q.push(1)); });
+    number sum = 0;
+    for (int left = 3; left > 0; --left) sum += q.pop()->get();
+    check(sum == 6);
+  });
+  if (!done.complete) std::cout << "cut short after " << done.runs << " runs\n";
+}
+
+// --- places in an entrance, and the items behind it ---
+
+envelope<item> enveloped(number n) { return {box<item>(item(n)), n, 0, 0}; }
+
+std::optional<std::size_t> reserve(told_one& self, entrance<item>& e) {
+  return self.until_not(
+      std::size_t{0},
+      [&](auto& place) {
+        const std::size_t places = e.reserve_in_line(1, place);
+        if (places != 0 || !e.is_closed()) return places;
+        e.leave_room_line(place);
+        return std::size_t{9};
+      },
+      [&](auto& place) { e.leave_room_line(place); });
+}
+// Takes one item and frees its place. False: the end, or it was cancelled.
+bool take(told_one& self, entrance<item>& e) {
+  for (;;) {
+    const auto some = self.until_not(
+        false, [&](auto& place) { return e.items_in_line(place); }, [&](auto& place) { e.leave_items_line(place); });
+    if (!some || (e.is_closed() && e.waiting() == 0)) return false;
+    if (e.take(1, [](envelope<item>&& taken) { (void)(*taken.item).get(); }).count == 0) {
+      system::yield();  // somebody is in the middle of putting it in
+      continue;
+    }
+    e.freed(1);
+    return true;
+  }
+}
+
+TEST(simulated_told_entrance, places_go_to_tasks_and_threads_and_none_is_lost) {
+  explore(bounds(2), [] {
+    entrance<item> e(1, 0);
+    check(e.reserve(1) == 1);
+    const thread tasks([&] {
+      told_one self;
+      check(reserve(self, e) == 1);
+      e.give_back(1);
+    });
+    const thread sleeps([&] {
+      auto one = enveloped(1);
+      const wait_limit for_ever;
+      check(e.put(one, &for_ever) == conqueue_status::success);
+      check(e.take(1, [](envelope<item>&&) {}).count == 1);
+      e.freed(1);
+    });
+    e.give_back(1);
+  });
+}
+
+TEST(simulated_told_entrance, one_that_is_cancelled_leaves_its_place_to_the_next) {
+  explore(bounds(2), [] {
+    entrance<item> e(1, 0);
+    check(e.reserve(1) == 1);
+    told_one task;
+    const thread tasks([&] {
+      if (reserve(task, e)) e.give_back(1);
+    });
+    const thread sleeps([&] {
+      auto one = enveloped(1);
+      const wait_limit for_ever;
+      check(e.put(one, &for_ever) == conqueue_status::success);
+      check(e.take(1, [](envelope<item>&&) {}).count == 1);
+      e.freed(1);
+    });
+    task.cancel();
+    e.give_back(1);
+  });
+}
+
+TEST(simulated_told_entrance, close_tells_those_who_wait_for_room_and_for_items) {
+  explore(bounds(3), [] {
+    entrance<item> e(1, 0);
+    check(e.reserve(1) == 1);
+    const thread producer([&] {
+      told_one self;
+      check(reserve(self, e) == 9);
+    });
+    const thread consumer([&] {
+      told_one self;
+      check(!take(self, e));
+    });
+    e.close();
+  });
+}
+
+TEST(simulated_told_entrance, items_come_to_the_task_that_waits_for_them) {
+  explore(bounds(2), [] {
+    entrance<item> e(1, 0);
+    const thread producer([&] {
+      told_one self;
+      for (number n = 0; n < 3; ++n) {
+        check(reserve(self, e) == 1);
+        auto one = enveloped(n);
+        check(e.put(&one, 1) == 1);
+      }
+      e.close();
+    });
+    told_one self;
+    int taken = 0;
+    while (take(self, e)) ++taken;
+    check(taken == 3);
+  });
+}
+
+}  // namespace
+}  // namespace penstock
