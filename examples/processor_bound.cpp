@@ -39,8 +39,8 @@ auto three_ways(const char* name, const std::vector<Item>& items) {
   const auto results = timed([&] { return penstock::fan_out(items, Function, {.workers = 1}); }, serial);
   process_pool<Function> pool;
   const bool same = results == timed([&] { return penstock::fan_out(items, Function); }, threads) &&
-                    results == timed([&] { return pool.map(items); }, processes) &&  // starts them
-                    results == timed([&] { return pool.map(items); }, again);
+                    results == timed([&] { return penstock::fan_out(items, pool); }, processes) &&  // starts them
+                    results == timed([&] { return penstock::fan_out(items, pool); }, again);
   std::printf("%s: %.1f ms; threads %.2f times as fast; processes %.2f, once they are there %.2f; %s\n", name, serial, serial / threads,
               serial / processes, serial / again, same ? "the same results" : "NOT THE SAME");
   return results;

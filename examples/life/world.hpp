@@ -109,7 +109,8 @@ int show(int argc, char** argv, Step step) {
       for (const place p : places(now)) lines[static_cast<std::size_t>(p.y) + 1] += static_cast<char>(now[p]);
     }
   } catch (const std::exception& e) {
-    std::fprintf(stderr, "%s%s\n", penstock::exception_text(std::current_exception()).c_str(), is_caused_by<no_answer>(e) ? " (look at the disk)" : "");
+    const std::string what = penstock::exception_text(std::current_exception());
+    std::fprintf(stderr, "%s%s\n", what.c_str(), is_caused_by<no_answer>(e) ? " (look at the disk)" : "");
     return 1;
   }
   for (const std::string& line : lines) std::printf("%s\n", line.c_str());

@@ -5,6 +5,7 @@
 //   std::vector<page> p = co_await std::move(pages);                               // (in one line g++ 12 gets it wrong)
 //   fan_out(photos, shrink, [&](std::size_t index, thumbnail t) { ... },           // as they come, on the calling thread
 //           {.workers = 4, .in_flight = 16});
+//   std::vector<thumbnail> u = fan_out(photos, pool);                              // in processes: process/process_pool.hpp
 //
 // ERRORS    The first element that fails ends it: no other is begun, those on threads are finished, tasks are destroyed where
 //           they wait. Thrown is an element_error, which tells the element's index and label (item.hpp), the cause nested.
@@ -72,6 +73,8 @@ decltype(auto) at(Range& range, std::size_t index) {
 }
 
 template <class F, class Range>
+  requires std::invocable<F&, decltype(at(std::declval<Range&>(), 0))> ||
+           std::invocable<F&, decltype(at(std::declval<Range&>(), 0)), std::stop_token>
 decltype(auto) call(F& f, Range& range, std::size_t index, const std::stop_token& stop) {
   if constexpr (std::invocable<F&, decltype(at(range, index)), std::stop_token>)
     return std::invoke(f, at(range, index), stop);
