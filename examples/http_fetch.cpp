@@ -72,7 +72,8 @@ task<> run_all(std::string address, std::uint16_t port, std::vector<std::string>
 }
 
 int main(int argc, char** argv) {
-  if (argc == 1) return run(run_all({}, 0, {})), 0;
-  if (argc < 4) return std::puts("usage: example_http_fetch [ADDRESS PORT PATH...]"), 2;
-  run(run_all(argv[1], static_cast<std::uint16_t>(std::atoi(argv[2])), {argv + 3, argv + argc}));
+  if (argc < 4)
+    run(run_all({}, 0, {}));
+  else
+    run(run_all(argv[1], static_cast<std::uint16_t>(std::atoi(argv[2])), {argv + 3, argv + argc}));
 }

@@ -11,7 +11,7 @@
 namespace fs = std::filesystem;
 
 int main(int argc, char** argv) {
-  if (argc != 3 || VIPS_INIT(argv[0]) != 0) return std::cerr << "usage: example_photo_line CARD GALLERY\n", 2;
+  if (argc != 3 || VIPS_INIT(argv[0]) != 0) return 2;
   vips_concurrency_set(1);  // the pipeline has the workers
   const fs::path card = argv[1], gallery = argv[2], desk = gallery / "unfinished";
   fs::create_directories(desk);

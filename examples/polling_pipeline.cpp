@@ -26,26 +26,20 @@ struct polled_queue {
   }
 };
 
-struct counts {
-  int items = 0;
-  int wasted_polls = 0;
-};
-
 int download(int photo) {
-  std::this_thread::sleep_for(std::chrono::microseconds(100));  // the network
+  std::this_thread::sleep_for(std::chrono::milliseconds(1));  // the network
   return photo;
 }
 int resize(int photo) { return photo; }
 int upload(int photo) { return photo; }
 
-void work(std::stop_token stop, int (*function)(int), polled_queue& from, polled_queue& to, counts& mine) {
+void work(std::stop_token stop, int (*function)(int), polled_queue& from, polled_queue& to, int& wasted_polls) {
   // The only way to end such a worker is one more thing that it polls.
   while (!stop.stop_requested()) {
     if (const auto item = from.get()) {
       to.put(function(*item));
-      ++mine.items;
     } else {
-      ++mine.wasted_polls;
+      ++wasted_polls;
       // Without a pause it would use up a processor; with one, every item waits for the end of somebody's pause.
       std::this_thread::sleep_for(std::chrono::microseconds(10));
     }
@@ -54,17 +48,17 @@ void work(std::stop_token stop, int (*function)(int), polled_queue& from, polled
 
 int main() {
   polled_queue to_download, to_resize, to_upload, done;
-  std::array<counts, 3> of;
+  std::array<int, 3> wasted{};
   std::array<std::jthread, 3> workers{
-      std::jthread([&](std::stop_token s) { work(s, download, to_download, to_resize, of[0]); }),
-      std::jthread([&](std::stop_token s) { work(s, resize, to_resize, to_upload, of[1]); }),
-      std::jthread([&](std::stop_token s) { work(s, upload, to_upload, done, of[2]); }),
+      std::jthread([&](std::stop_token s) { work(s, download, to_download, to_resize, wasted[0]); }),
+      std::jthread([&](std::stop_token s) { work(s, resize, to_resize, to_upload, wasted[1]); }),
+      std::jthread([&](std::stop_token s) { work(s, upload, to_upload, done, wasted[2]); }),
   };
-  for (int i = 0; i < 1000; ++i) to_download.put(i);
+  for (int i = 0; i < 200; ++i) to_download.put(i);
 
   // Nobody can tell that all is done without yet another loop that looks.
   int finished = 0, main_polls = 0;
-  while (finished < 1000) {
+  while (finished < 200) {
     if (done.get()) {
       ++finished;
     } else {
@@ -74,5 +68,5 @@ int main() {
   }
   for (auto& worker : workers) worker.request_stop();
   for (auto& worker : workers) worker.join();
-  std::printf("%d items, %d wasted polls\n", finished, main_polls + of[0].wasted_polls + of[1].wasted_polls + of[2].wasted_polls);
+  std::printf("%d items, %d wasted polls\n", finished, main_polls + wasted[0] + wasted[1] + wasted[2]);
 }

@@ -1,8 +1,8 @@
 // Work that keeps a processor busy, in three ways: one after the other, on threads, in processes. The function is the same, and so is what
 // comes back. Threads are as good as processes in C++, and cheaper; a process is for a function that may crash, leak or not end.
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
-#include <functional>
 #include <utility>
 #include <vector>
 
