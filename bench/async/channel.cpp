@@ -1,8 +1,9 @@
 // How many items a second go through a channel of 1024, one by one: between two tasks of one thread, or of two threads?
 //
-//   bench_async_channel penstock|asio one|two ITEMS
+//   bench_async_channel penstock|batches|threads|asio one|two ITEMS
 #include <string_view>
 #include <thread>
+#include <vector>
 
 #include <boost/asio.hpp>
 #include <boost/asio/experimental/channel.hpp>
@@ -48,6 +49,38 @@ void on_two(std::uint64_t n, std::uint64_t& sum) {
   penstock::run(drain_queue(q, sum));
 }
 
+// The same, 64 at once.
+penstock::task<> feed_ranges(queue& q, std::uint64_t n) {
+  std::vector<std::uint64_t> some;
+  for (std::uint64_t i = 0; i < n;) {
+    some.clear();
+    for (; some.size() < 64 && i < n; ++i) some.push_back(i);
+    co_await async_push_range(q, some);
+  }
+  q.close();
+}
+penstock::task<> drain_ranges(queue& q, std::uint64_t& sum) {
+  std::vector<std::uint64_t> some;
+  while (const std::size_t count = co_await async_pop_some(q, some, 64)) {
+    for (std::size_t i = 0; i < count; ++i) sum += some[i];
+    some.clear();
+  }
+}
+void in_batches(std::uint64_t n, std::uint64_t& sum) {
+  queue q(capacity);
+  const std::jthread producer([&] { penstock::run(feed_ranges(q, n)); });
+  penstock::run(drain_ranges(q, sum));
+}
+// Two threads that block, without any tasks.
+void on_threads(std::uint64_t n, std::uint64_t& sum) {
+  queue q(capacity);
+  const std::jthread producer([&] {
+    for (std::uint64_t i = 0; i < n; ++i) q.push(std::uint64_t{i});
+    q.close();
+  });
+  while (const auto i = q.pop()) sum += *i;
+}
+
 namespace asio = boost::asio;
 template <class Channel>
 asio::awaitable<void> asio_feed(Channel& c, std::uint64_t n) {
@@ -84,6 +117,10 @@ int main(int argc, char** argv) {
   const bench::stopwatch watch;
   if (system == "penstock")
     two ? on_two(count, sum) : penstock::run(on_one(count, sum));
+  else if (system == "batches")
+    in_batches(count, sum);
+  else if (system == "threads")
+    on_threads(count, sum);
   else if (system == "asio")
     two ? asio_two(count, sum) : asio_one(count, sum);
   else

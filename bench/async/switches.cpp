@@ -1,8 +1,9 @@
 // What does it cost to await a child, its frame included; and to send an answer to a generator?
 //
-//   bench_async_switches penstock|asio child N
+//   bench_async_switches penstock|asio|threads child N     threads: one that is started and joined
 //   bench_async_switches penstock|coroutine2 send N
 #include <string_view>
+#include <thread>
 
 #include <boost/asio.hpp>
 #include <boost/coroutine2/all.hpp>
@@ -71,6 +72,8 @@ int main(int argc, char** argv) {
     sum = what == "send" ? send(count) : penstock::run(parent(count));
   } else if (system == "coroutine2") {
     sum = send_coroutine2(count);
+  } else if (system == "threads") {
+    for (std::uint64_t i = 0; i < count; ++i) std::thread([&] { sum += i; }).join();
   } else if (system == "asio") {
     context c(1);
     boost::asio::co_spawn(c.get_executor(), asio_parent(count, sum), boost::asio::detached);

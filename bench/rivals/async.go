@@ -2,11 +2,15 @@
 //
 //	async sleepers N
 //	async channel one|two ITEMS
+//	async life SIDE GENERATIONS
+//	async send N                    a question and its answer, through two channels
+//	async echo                      prints its port, and serves until it is killed
 package main
 
 import (
 	"bufio"
 	"fmt"
+	"net"
 	"os"
 	"runtime"
 	"strconv"
@@ -71,9 +75,115 @@ func channel(n int) {
 	}
 }
 
+// As bench/async/life.cpp has it: the same first grid, and the same sum of the living cells.
+func neighbours(now []byte, side, cell int) byte {
+	y, x := cell/side, cell%side
+	count := byte(0)
+	for dy := -1; dy <= 1; dy++ {
+		for dx := -1; dx <= 1; dx++ {
+			if dy != 0 || dx != 0 {
+				count += now[(y+dy+side)%side*side+(x+dx+side)%side]
+			}
+		}
+	}
+	return count
+}
+
+func next(alive, n byte) byte {
+	if n == 3 || n == 2 && alive == 1 {
+		return 1
+	}
+	return 0
+}
+
+func firstGrid(side int) []byte {
+	now := make([]byte, side*side)
+	for _, c := range [][2]int{{0, 1}, {0, 2}, {1, 0}, {1, 1}, {2, 1}} {
+		now[(side/2+c[0])*side+side/2+c[1]] = 1
+	}
+	return now
+}
+
+func life(side, generations int) {
+	now, after, expected := firstGrid(side), make([]byte, side*side), firstGrid(side)
+	for g := 0; g < generations; g++ {
+		var all sync.WaitGroup
+		all.Add(len(now))
+		for i := range now {
+			go func(cell int) {
+				time.Sleep(10 * time.Millisecond)
+				n := neighbours(now, side, cell)
+				time.Sleep(100 * time.Millisecond)
+				after[cell] = next(now[cell], n)
+				all.Done()
+			}(i)
+		}
+		all.Wait()
+		now, after = after, now
+		one := make([]byte, side*side)
+		for i := range one {
+			one[i] = next(expected[i], neighbours(expected, side, i))
+		}
+		expected = one
+	}
+	for i := range now {
+		if now[i] != expected[i] {
+			fail("wrong grid")
+		}
+	}
+}
+
+func send(n int) {
+	questions, answers := make(chan uint64), make(chan uint64)
+	sum := uint64(0)
+	go func() {
+		for i := 0; i < n; i++ {
+			questions <- uint64(i)
+			sum += <-answers
+		}
+		close(questions)
+	}()
+	for q := range questions {
+		answers <- q
+	}
+	if sum != uint64(n)*uint64(n-1)/2 {
+		fail("wrong sum")
+	}
+}
+
+func echo() {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		fail(err)
+	}
+	fmt.Println(listener.Addr().(*net.TCPAddr).Port)
+	for {
+		c, err := listener.Accept()
+		if err != nil {
+			fail(err)
+		}
+		go func() {
+			buffer := make([]byte, 4096)
+			for {
+				n, err := c.Read(buffer)
+				if err != nil {
+					break
+				}
+				if _, err = c.Write(buffer[:n]); err != nil {
+					break
+				}
+			}
+			c.Close()
+		}()
+	}
+}
+
 func main() {
+	if len(os.Args) == 2 && os.Args[1] == "echo" {
+		echo()
+	}
 	if len(os.Args) < 3 {
-		fail("usage: async sleepers N | channel one|two ITEMS")
+		fail("usage: async sleepers N | channel one|two ITEMS | life SIDE GENERATIONS | send N | echo")
 	}
 	n, err := strconv.Atoi(os.Args[len(os.Args)-1])
 	if err != nil {
@@ -88,6 +198,14 @@ func main() {
 		sleepers(n)
 	case "channel":
 		channel(n)
+	case "life":
+		side, err := strconv.Atoi(os.Args[2])
+		if err != nil {
+			fail(err)
+		}
+		life(side, n)
+	case "send":
+		send(n)
 	default:
 		fail("no such question")
 	}

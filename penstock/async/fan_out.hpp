@@ -6,13 +6,15 @@
 //   fan_out(photos, shrink, [&](std::size_t index, thumbnail t) { ... },           // as they come, on the calling thread
 //           {.workers = 4, .in_flight = 16});
 //   std::vector<thumbnail> u = fan_out(photos, pool);                              // in processes: process/process_pool.hpp
+//   auto sums = fan_out(std::views::istream<std::string>(file), checksum);         // any input range
 //
 // ERRORS    The first element that fails ends it: no other is begun, those on threads are finished, tasks are destroyed where
 //           they wait. Thrown is an element_error, which tells the element's index and label (item.hpp), the cause nested.
 //           What the function for results throws ends it too, and is thrown as it is.
 // FUNCTION  Called with an element of the range, and, if it likes, a std::stop_token by which it hears that it has ended.
 //           From several threads at the same time. A function without results makes fan_out return nothing.
-// RANGE     Random access, of known size; it outlives the call, and so do its elements.
+// RANGE     Any input range; it outlives the call, and so do its elements, if they are not made as they come. One that has
+//           no random access is advanced by one thread at a time; what it throws ends it, and is thrown as it is.
 // MEMORY    A place for each result; with a function for results, in_flight of them. Threads only as long as it takes.
 #pragma once
 
@@ -67,7 +69,7 @@ namespace fan_out_parts {
 
 template <class Range>
 concept elements = std::ranges::random_access_range<Range> && std::ranges::sized_range<Range>;
-template <class Range>
+template <elements Range>
 decltype(auto) at(Range& range, std::size_t index) {
   return std::ranges::begin(range)[static_cast<std::ranges::range_difference_t<Range>>(index)];
 }
@@ -84,22 +86,23 @@ decltype(auto) call(F& f, Range& range, std::size_t index, const std::stop_token
 template <class F, class Range>
 using result = decltype(call(std::declval<F&>(), std::declval<Range&>(), 0, std::declval<const std::stop_token&>()));
 
-template <class Range>
+[[noreturn]] void fail(std::size_t index, std::string label, const std::exception_ptr& cause);
+template <elements Range>
 [[noreturn]] void fail(Range& range, std::size_t index, const std::exception_ptr& cause) {
-  std::string label;
   using element = std::ranges::range_value_t<Range>;
-  if constexpr (has_label<element>) label = label_of<element>(at(range, index));
-  try {
-    std::rethrow_exception(cause);
-  } catch (...) {
-    throw element_error(index, std::move(label));
-  }
+  if constexpr (has_label<element>)
+    fail(index, label_of<element>(at(range, index)), cause);
+  else
+    fail(index, {}, cause);
 }
 
 // What threads have in common: the next index, and the first failure.
 class sharing {
  public:
-  sharing(std::size_t count, std::size_t workers);  // throws std::invalid_argument for no workers
+  static constexpr auto no_element = static_cast<std::size_t>(-1);
+
+  // count: no_element: not known. Throws std::invalid_argument for no workers.
+  sharing(std::size_t count, std::size_t workers);
   // Calls work(index) for the indices that are left, until one throws.
   template <class Work>
   void work(Work work) noexcept {
@@ -124,9 +127,11 @@ class sharing {
     return failed_;
   }
 
- private:
-  void failed(std::size_t index, std::exception_ptr cause) noexcept;
+  void failed(std::size_t index, std::exception_ptr cause, std::string label = {}) noexcept;
+  // The first failure, if there was one, as element_error with its label; one of no element as it is.
+  void rethrow();
 
+ private:
   const std::size_t count_;
   const std::size_t threads_;
   std::atomic<std::size_t> next_ = 0;
@@ -134,6 +139,7 @@ class sharing {
   mutex mutex_;                                   // guards what follows
   std::exception_ptr failure_ PENSTOCK_GUARDED_BY(mutex_);
   std::size_t failed_ PENSTOCK_GUARDED_BY(mutex_) = 0;
+  std::string label_ PENSTOCK_GUARDED_BY(mutex_);
 };
 
 // Threads that are joined in every case.
@@ -149,6 +155,27 @@ std::vector<system::thread> start(std::size_t count, sharing& all, Work work) {
     throw;
   }
   return threads;
+}
+
+// work(queue) on each thread; what it pushes is taken by the calling one.
+template <class R, class Take, class Work>
+void take_as_they_come(sharing& all, const fan_out_options& options, Take& take, Work work) {
+  // A worker that has a result in its hand is in flight, too.
+  const std::size_t workers = options.in_flight ? std::min(all.threads(), options.in_flight) : all.threads();
+  bounded_queue<std::pair<std::size_t, R>> done(options.in_flight > workers ? options.in_flight - workers : 1);
+  std::atomic<std::size_t> at_work = workers;
+  const auto work_and_leave = [&] {
+    work(done);
+    if (at_work.fetch_sub(1) == 1) done.close();
+  };
+  const auto threads = start(workers, all, work_and_leave);
+  try {
+    while (auto one = done.pop()) std::invoke(take, one->first, std::move(one->second));
+  } catch (...) {
+    all.stop();
+    done.close();
+    throw;
+  }
 }
 
 template <class R>
@@ -226,7 +253,7 @@ auto fan_out(Range&& range, F function, fan_out_options options = {})
 
 // On threads; take(index, result) on the calling one, as they come.
 template <class Range, class F, class Take>
-  requires fan_out_parts::elements<Range> &&
+  requires fan_out_parts::elements<Range> && (!is_task<fan_out_parts::result<F, std::remove_reference_t<Range>>>) &&
            std::invocable<Take&, std::size_t, fan_out_parts::result<F, std::remove_reference_t<Range>>>
 void fan_out(Range&& range, F function, Take take, fan_out_options options = {}) {
   using namespace fan_out_parts;
@@ -234,28 +261,10 @@ void fan_out(Range&& range, F function, Take take, fan_out_options options = {})
   const std::size_t count = std::ranges::size(range);
   if (count == 0) return;
   sharing all(count, options.workers);
-  // A worker that has a result in its hand is in flight, too.
-  const std::size_t workers = options.in_flight ? std::min(all.threads(), options.in_flight) : all.threads();
-  bounded_queue<std::pair<std::size_t, type>> done(
-      std::max<std::size_t>(1, options.in_flight > workers ? options.in_flight - workers : 1));
-  std::atomic<std::size_t> at_work = workers;
-  const auto work = [&] {
-    all.work([&](std::size_t i) {
-      // A queue that was closed because take() has thrown takes nothing.
-      (void)done.push(std::pair<std::size_t, type>(i, call(function, range, i, all.token())));
-    });
-    if (at_work.fetch_sub(1) == 1) done.close();
-  };
-  {
-    const auto threads = start(workers, all, work);
-    try {
-      while (auto one = done.pop()) std::invoke(take, one->first, std::move(one->second));
-    } catch (...) {
-      all.stop();
-      done.close();
-      throw;
-    }
-  }
+  take_as_they_come<type>(all, options, take, [&](auto& done) {
+    // A queue that was closed because take() has thrown takes nothing.
+    all.work([&](std::size_t i) { (void)done.push({i, call(function, range, i, all.token())}); });
+  });
   if (const auto failure = all.failure()) fail(range, all.failed_index(), failure);
 }
 
@@ -268,3 +277,6 @@ auto fan_out(Range&& range, F function, fan_out_options options = {}) {
 }
 
 }  // namespace penstock
+
+// Over ranges that are no arrays, and in tasks as they come.
+#include <penstock/async/fan_out_any.hpp>

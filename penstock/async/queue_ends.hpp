@@ -9,6 +9,8 @@
 //   conqueue_status            co_await async_push(queue, item, limit)   success, closed, or full: the limit was reached
 //   optional<T>                co_await async_pop(queue)                 empty iff closed and drained
 //   expected<T, status>        co_await async_pop(queue, limit)          the item, closed, or empty: the limit was reached
+//   size_t                     co_await async_push_range(queue, items)   fewer than all iff closed; the rest is unchanged
+//   size_t                     co_await async_pop_some(queue, into, most)   at least one, appended to `into`; 0 iff closed and drained
 //
 // ORDER     One line for all who wait on a side, tasks and threads: first come, first called. Who is called and does not
 //           get to it, because its loop is busy, holds up those behind it.
@@ -18,13 +20,18 @@
 // CANCELLING  A task that is destroyed while it waits has taken no item and put none; its call is passed on. An item that
 //           it is given is in its hands before anything else can happen.
 // THREADS   The task's own; the queue's are anybody's. REQUIRES: the queue outlives the wait.
-// COST      That of try_push and try_pop, unless it has to wait.
+// COST      That of try_push and try_pop, unless it has to wait. Between two threads each item moves a cache line to and fro;
+//           ranges move many items for that.
 #pragma once
 
+#include <chrono>
 #include <coroutine>
+#include <cstddef>
 #include <optional>
+#include <span>
 #include <type_traits>
 #include <utility>
+#include <vector>
 
 #include <penstock/async/limited_wait.hpp>
 #include <penstock/async/loop.hpp>
@@ -61,15 +68,37 @@ class place_in_line : protected wait_line::place, private notice {
   loop* loop_ = nullptr;
 };
 
+// One that waits for room, where much fits in: content to be told when there is a good deal of it, for a millisecond
+// (wait_side.hpp, PATIENCE). One wake buys many items then.
+template <class Queue>
+class patient_place : protected place_in_line {
+ protected:
+  explicit patient_place(Queue& queue) noexcept : queue_(queue) { patient = queue.capacity() >= 16; }
+  ~patient_place() = default;
+
+  void begins_to_wait() noexcept {
+    if (patient) loop::here().start(end_of_patience_, system::clock::now() + std::chrono::milliseconds(1));
+  }
+  Queue& queue_;
+
+ private:
+  struct impatience final : timer {
+    explicit impatience(patient_place& p) noexcept : place(p) {}
+    void due() noexcept override { place.queue_.lose_patience(place); }
+    patient_place& place;
+  };
+  impatience end_of_patience_{*this};
+};
+
 // Item: T&& where the item stays with its owner meanwhile, T where it is a copy. Limited: the answer is a status, or in
 // what ends without an item the reason; else there are two answers only.
 template <class T, class Queue, class Item, bool Limited>
-class [[nodiscard]] push_wait final : private limited_wait, private place_in_line {
+class [[nodiscard]] push_wait final : private limited_wait, private patient_place<Queue> {
   static_assert(std::is_nothrow_move_constructible_v<T>, "penstock: async_push needs items that move without throwing");
 
  public:
   push_wait(Queue& queue, Item&& item, const wait_limit& limit)
-      : limited_wait(limit), queue_(queue), item_(static_cast<Item&&>(item)) {}
+      : limited_wait(limit), patient_place<Queue>(queue), item_(static_cast<Item&&>(item)) {}
   ~push_wait() { give_up(); }
 
   bool await_ready() {
@@ -77,10 +106,11 @@ class [[nodiscard]] push_wait final : private limited_wait, private place_in_lin
     return status_ != conqueue_status::full || limit_reached();
   }
   bool await_suspend(std::coroutine_handle<> h) {
-    stands_here();
+    this->stands_here();
     status_ = queue_.push_in_line(*this, item_);
     if (status_ != conqueue_status::full) return false;
     begin(h);
+    this->begins_to_wait();
     return true;
   }
   std::conditional_t<Limited, conqueue_status, bool> await_resume() {
@@ -105,10 +135,11 @@ class [[nodiscard]] push_wait final : private limited_wait, private place_in_lin
   }
   void give_up() noexcept {
     queue_.leave_push(*this);
-    forget();
+    this->forget();
   }
 
-  Queue& queue_;
+  using patient_place<Queue>::queue_;
+
   Item item_;
   conqueue_status status_ = conqueue_status::full;
 };
@@ -172,6 +203,110 @@ class [[nodiscard]] pop_wait final : private limited_wait, private place_in_line
   conqueue_status status_ = conqueue_status::empty;
 };
 
+template <class T, class Queue>
+class [[nodiscard]] push_range_wait final : private patient_place<Queue> {
+  static_assert(std::is_nothrow_move_constructible_v<T>,
+                "penstock: async_push_range needs items that move without throwing");
+
+ public:
+  push_range_wait(Queue& queue, std::span<T> items) noexcept : patient_place<Queue>(queue), items_(items) {}
+  ~push_range_wait() {
+    queue_.leave_push(*this);
+    this->forget();
+  }
+
+  bool await_ready() {
+    push_some();
+    return pushed_ == items_.size() || queue_.is_closed();
+  }
+  bool await_suspend(std::coroutine_handle<> h) {
+    coroutine_ = h;
+    this->stands_here();
+    if (push_all()) return false;
+    this->begins_to_wait();
+    return true;
+  }
+  std::size_t await_resume() const noexcept { return pushed_; }
+
+ private:
+  // Without waiting.
+  void push_some() { pushed_ += queue_.push_range(items_.subspan(pushed_), wait_limit(system::clock::time_point{})); }
+  // False: it stands in line.
+  bool push_all() {
+    while (pushed_ < items_.size()) {
+      switch (queue_.push_in_line(*this, items_[pushed_])) {
+        case conqueue_status::success:
+          ++pushed_;
+          push_some();
+          break;
+        case conqueue_status::full:
+          return false;
+        default:
+          return true;
+      }
+    }
+    return true;
+  }
+  void called() noexcept override {
+    if (push_all()) loop::here().resume_now(coroutine_);
+  }
+  using patient_place<Queue>::queue_;
+
+  const std::span<T> items_;
+  std::size_t pushed_ = 0;
+  std::coroutine_handle<> coroutine_;
+};
+
+template <class T, class Queue>
+class [[nodiscard]] pop_some_wait final : private place_in_line {
+  static_assert(std::is_nothrow_move_constructible_v<T>,
+                "penstock: async_pop_some needs items that move without throwing");
+
+ public:
+  pop_some_wait(Queue& queue, std::vector<T>& into, std::size_t most) noexcept
+      : queue_(queue), into_(into), most_(most) {}
+  ~pop_some_wait() {
+    queue_.leave_pop(*this);
+    forget();
+  }
+
+  bool await_ready() {
+    if (most_ == 0) return true;
+    into_.reserve(into_.size() + 1);  // may throw, so before anything has left the queue
+    pop_more();
+    return popped_ != 0;
+  }
+  bool await_suspend(std::coroutine_handle<> h) {
+    coroutine_ = h;
+    stands_here();
+    return !pop_first();
+  }
+  // What came with the first is taken here, in the task: it may throw for want of memory.
+  std::size_t await_resume() {
+    if (first_) {
+      into_.push_back(std::move(*first_));
+      first_.reset();
+      ++popped_;
+      if (popped_ < most_) pop_more();
+    }
+    return popped_;
+  }
+
+ private:
+  void pop_more() { popped_ += queue_.pop_some(into_, most_ - popped_, wait_limit(system::clock::time_point{})); }
+  bool pop_first() { return queue_.pop_in_line(*this, first_) != conqueue_status::empty; }
+  void called() noexcept override {
+    if (pop_first()) loop::here().resume_now(coroutine_);
+  }
+
+  Queue& queue_;
+  std::vector<T>& into_;
+  const std::size_t most_;
+  std::size_t popped_ = 0;
+  std::optional<T> first_;
+  std::coroutine_handle<> coroutine_;
+};
+
 // The item must still be there when the push is done: in one expression with the co_await it is.
 template <class T, class E>
 push_wait<T, bounded_queue<T, E>, T&&, false> async_push(bounded_queue<T, E>& queue, std::type_identity_t<T>&& item) {
@@ -191,6 +326,17 @@ template <class T, class E>
 push_wait<T, bounded_queue<T, E>, T, true> async_push(bounded_queue<T, E>& queue, const std::type_identity_t<T>& item,
                                                       const wait_limit& limit) {
   return {queue, T(item), limit};
+}
+// The items stay with their owner, and must still be there, until the push is done.
+template <class T, class E>
+push_range_wait<T, bounded_queue<T, E>> async_push_range(bounded_queue<T, E>& queue,
+                                                         std::type_identity_t<std::span<T>> items) {
+  return {queue, items};
+}
+template <class T, class E>
+pop_some_wait<T, bounded_queue<T, E>> async_pop_some(bounded_queue<T, E>& queue,
+                                                     std::type_identity_t<std::vector<T>>& into, std::size_t most) {
+  return {queue, into, most};
 }
 template <class T, class E>
 pop_wait<T, bounded_queue<T, E>, false> async_pop(bounded_queue<T, E>& queue) {

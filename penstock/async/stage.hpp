@@ -37,8 +37,7 @@
 #include <penstock/async/sleep.hpp>
 #include <penstock/async/task.hpp>
 #include <penstock/async/when.hpp>
-#include <penstock/pipeline/entrance.hpp>
-#include <penstock/pipeline/node.hpp>
+#include <penstock/pipeline/entered_stage.hpp>
 #include <penstock/pipeline/pipeline.hpp>
 #include <penstock/pipeline/run_control.hpp>
 #include <penstock/pipeline/stage_function.hpp>
@@ -83,24 +82,22 @@ struct async_stage_result<F, In> {
 };
 
 template <class In, class F>
-class async_stage final : public node, public inlet<In> {
+class async_stage final : public entered_stage<In> {
  public:
   using value = typename async_stage_result<F, In>::value;
   using out = typename async_stage_result<F, In>::out;
 
   // next: null iff `out` is void.
   async_stage(std::string name, F function, async_options options, inlet<out>* next, run_control& control)
-      : node(name, 1),
+      : entered_stage<In>(std::move(name), stage_part(options), abilities(), control),
         in_flight_(options.in_flight.get()),
-        policy_(std::move(name), common(std::move(options)), abilities(), control),
         function_(std::move(function)),
-        next_(next),
-        entrance_(std::max<std::size_t>(1, policy_.options().capacity), policy_.options().capacity_bytes) {}
+        next_(next) {}
 
   void check() const override {
     if (in_flight_ == 0)
-      throw std::invalid_argument("penstock: stage \"" + name() + "\": needs an in_flight of at least 1");
-    policy_.check();
+      throw std::invalid_argument("penstock: stage \"" + this->name() + "\": needs an in_flight of at least 1");
+    front::check();
   }
 
   // --- as the crew sees it: a stage with a thread of its own ---
@@ -109,61 +106,17 @@ class async_stage final : public node, public inlet<In> {
   [[nodiscard]] bool has_own_threads() const noexcept override { return true; }
   void serve(worker&, crew_member& me) override;
 
-  void close_input() noexcept override { entrance_.close(); }
-  [[nodiscard]] bool is_over() const noexcept override {
-    return entrance_.is_closed() && (policy_.control().stopping() || entrance_.waiting() == 0);
-  }
-  void hand_back_rest() noexcept override {
-    entrance_.close();
-    for (envelope<In>& e : entrance_.hand_over()) {
-      ++refused_;
-      hand_back(std::move(e), 0, nullptr);
-    }
-  }
-
-  // --- as the stage before sees it ---
-  std::size_t reserve(std::size_t most) noexcept override { return entrance_.reserve(most); }
-  void give_back(std::size_t places) noexcept override { entrance_.give_back(places); }
-  std::size_t reserve_in_line(std::size_t most, wait_line::place& self) noexcept override {
-    if (entrance_.weighs()) return inlet<In>::npos;
-    const std::size_t places = entrance_.reserve_in_line(most, self);
-    return places == 0 && entrance_.is_closed() ? inlet<In>::npos : places;
-  }
-  void leave_line(wait_line::place& self) noexcept override { entrance_.leave_room_line(self); }
-  void accept(envelope<In>* items, std::size_t count) noexcept override {
-    for (std::size_t done = entrance_.put(items, count); done < count; ++done) refuse(std::move(items[done]));
-  }
-  bool await(envelope<In>*, std::size_t, crew_member&) noexcept override { return false; }
-  void put_down(crew_member&) noexcept override {}  // nothing is carried here
-  bool accept(envelope<In>&& item, worker& from, crew_member& me) noexcept override;
-  conqueue_status offer(envelope<In>& item, const wait_limit* limit) override {
-    weigh(item);
-    return entrance_.put(item, limit);
-  }
-  [[nodiscard]] std::size_t room() const noexcept override {
-    return entrance_.weighs() ? inlet<In>::npos : entrance_.room();
-  }
-  [[nodiscard]] std::size_t room_in_all() const noexcept override { return entrance_.capacity(); }
-  [[nodiscard]] std::uint64_t taken() const noexcept override { return entrance_.taken_in(); }
-
-  // --- for the report ---
-  void add_entrance_counts(stage_report& r) const noexcept override {
-    r.in = entrance_.taken_in() + refused_at_entrance_.load() + unweighed_failed_.load() + unweighed_dead_.load();
-    r.returned += refused_at_entrance_.load() + refused_.load();
-    r.failed += unweighed_failed_.load();
-    r.dead_lettered += unweighed_dead_.load();
-    r.waiting = entrance_.waiting();
-    r.peak_waiting = entrance_.peak();
-    r.capacity = entrance_.capacity();
-  }
   [[nodiscard]] bool delivers() const noexcept override { return std::is_void_v<out>; }
 
  private:
+  using front = entered_stage<In>;
+  using front::end_failed, front::entrance_, front::policy_, front::text_of;
+
   using argument = stage_traits::argument<F, In>;
   static constexpr bool consumes = stage_traits::consumes<F, In>();
   using out_item = std::conditional_t<std::is_void_v<out>, char, out>;
 
-  static stage_options common(async_options&& o) {
+  static stage_options stage_part(async_options& o) {
     return {.workers = 1,
             .capacity = o.capacity,
             .capacity_bytes = o.capacity_bytes,
@@ -182,37 +135,10 @@ class async_stage final : public node, public inlet<In> {
             .knows_bytes = has_bytes<In>,
             .own_threads = true};
   }
-  void weigh(envelope<In>& e) const {
-    if constexpr (has_bytes<In>)
-      if (policy_.options().capacity_bytes) e.bytes = bytes_of<In>(*e.item);
-  }
-  static std::string text_of(envelope<In>& e) noexcept {
-    try {
-      return label_of<In>(*e.item);
-    } catch (...) {
-      return {};  // it has a number, too
-    }
-  }
-  static erased_item erase(envelope<In>& e) noexcept {
-    try {
-      return erased_item(std::move(e.item));
-    } catch (...) {
-      return {};  // no memory left: its place and number are still told
-    }
-  }
-  void hand_back(envelope<In>&& e, unsigned attempt, std::exception_ptr error) noexcept {
-    item_place place{name(), e.number, text_of(e), attempt};
-    policy_.control().hand_back({std::move(place), std::move(error), erase(e)});
-  }
-  void refuse(envelope<In>&& e) noexcept {
-    ++refused_at_entrance_;
-    hand_back(std::move(e), 0, nullptr);
-  }
-
   // What one run of the loop's thread works with.
   struct shift;
   class item_wait;
-  class room_wait;
+  class put_wait;
   class turn_wait;
   task<> work(shift& s);
   task<> process(shift& s, envelope<In> e, std::uint64_t ticket);
@@ -220,18 +146,10 @@ class async_stage final : public node, public inlet<In> {
   task<> attempt(shift& s, envelope<In>& e, std::uint64_t ticket, bool keep, bool& called);
   task<value> call(argument item);
   task<> put(shift& s, envelope<out_item> e);
-  void end_failed(shift& s, envelope<In>& e, const std::string& label, unsigned attempt, bool intact,
-                  const std::exception_ptr& cause) noexcept;
 
   const std::size_t in_flight_;
-  stage_policy policy_;
   F function_;
   inlet<out>* const next_;
-  entrance<In> entrance_;
-  std::atomic<std::uint64_t> refused_at_entrance_ = 0;
-  std::atomic<std::uint64_t> refused_ = 0;  // handed back after the end
-  std::atomic<std::uint64_t> unweighed_failed_ = 0;
-  std::atomic<std::uint64_t> unweighed_dead_ = 0;
 };
 
 // --- below: how ---
@@ -276,36 +194,36 @@ class [[nodiscard]] async_stage<In, F>::item_wait final : private place_in_line 
   std::coroutine_handle<> coroutine_;
 };
 
-// Until there is a place in the next stage (true), or none can be promised.
+// Until the next stage has taken a result.
 template <class In, class F>
-class [[nodiscard]] async_stage<In, F>::room_wait final : private place_in_line {
+class [[nodiscard]] async_stage<In, F>::put_wait final : private outside_place, private notice {
  public:
-  explicit room_wait(inlet<out>& to) noexcept : next_(to) {}
-  ~room_wait() {
+  put_wait(inlet<out>& to, envelope<out_item>& result) noexcept : next_(to), result_(result) {}
+  ~put_wait() {
     next_.leave_line(*this);
-    this->forget();
+    if (was_told()) loop_->retract(*this);
   }
   bool await_ready() noexcept {
-    places_ = next_.reserve(1);
-    return places_ != 0;
+    if (next_.reserve(1) == 0) return false;
+    next_.accept(&result_, 1);
+    return true;
   }
   bool await_suspend(std::coroutine_handle<> h) noexcept {
     coroutine_ = h;
-    this->stands_here();
-    return !try_it();
+    loop_ = &loop::here();
+    return !next_.accept_in_line(std::move(result_), *this);
   }
-  bool await_resume() const noexcept { return places_ == 1; }
+  void await_resume() const noexcept {}
 
  private:
-  bool try_it() noexcept {
-    places_ = next_.reserve_in_line(1, *this);
-    return places_ != 0;
-  }
-  void called() noexcept override {
-    if (try_it()) loop::here().resume_now(coroutine_);
+  // Under the mutex of a line: the loop cannot end meanwhile, because this one has to leave first.
+  void told() noexcept override { loop_->post(*this); }
+  void delivered() noexcept override {
+    if (next_.accept_in_line(std::move(result_), *this)) loop_->resume_now(coroutine_);
   }
   inlet<out>& next_;
-  std::size_t places_ = 0;
+  envelope<out_item>& result_;
+  loop* loop_ = nullptr;
   std::coroutine_handle<> coroutine_;
 };
 
@@ -327,7 +245,7 @@ class [[nodiscard]] async_stage<In, F>::turn_wait final : private ready_link {
 
 template <class In, class F>
 void async_stage<In, F>::serve(worker&, crew_member& me) {
-  worker* const self = hire(now_ns());
+  worker* const self = this->hire(now_ns());
   struct leaving {
     async_stage& stage;
     worker& self;
@@ -396,7 +314,7 @@ task<> async_stage<In, F>::process(shift& s, envelope<In> e, std::uint64_t ticke
       continue;
     }
     if constexpr (!consumes) label = text_of(e);
-    end_failed(s, e, label, number, intact, cause);
+    end_failed(e, label, number, intact, cause, s.self);
     break;
   }
   co_await turn_wait(s, ticket);  // one without a result, too: the next one's turn is after it
@@ -482,63 +400,10 @@ task<> async_stage<In, F>::attempt(shift& s, envelope<In>& e, std::uint64_t tick
 template <class In, class F>
 task<> async_stage<In, F>::put(shift& s, envelope<out_item> e) {
   if constexpr (!std::is_void_v<out>) {
-    const bool promised = co_await room_wait(*next_);
-    if (promised) {
-      next_->accept(&e, 1);
-      s.me.changed_something();
-    } else {
-      next_->accept(std::move(e), s.self, s.me);
-    }
+    co_await put_wait(*next_, e);
+    s.me.changed_something();
   }
   co_return;
-}
-
-template <class In, class F>
-void async_stage<In, F>::end_failed(shift& s, envelope<In>& e, const std::string& label, unsigned attempt, bool intact,
-                                    const std::exception_ptr& cause) noexcept {
-  item_place place{name(), e.number, label, attempt};
-  if (intact && policy_.control().stopping()) {
-    s.self.returned.add();
-    hand_back(std::move(e), attempt, std::make_exception_ptr(stage_error(std::move(place), cause)));
-    return;
-  }
-  const bool letter = intact && policy_.options().dead_letter;
-  switch (policy_.give_up(std::move(place), cause, letter ? erase(e) : erased_item(), workers())) {
-    case stage_policy::verdict::failed:
-      s.self.failed.add();
-      break;
-    case stage_policy::verdict::dead_lettered:
-      s.self.dead_lettered.add();
-      break;
-  }
-}
-
-template <class In, class F>
-bool async_stage<In, F>::accept(envelope<In>&& item, worker& from, crew_member& me) noexcept {
-  try {
-    weigh(item);
-  } catch (...) {
-    item_place place{name(), item.number, text_of(item), 0};
-    switch (policy_.give_up(std::move(place), std::current_exception(), erase(item), workers())) {
-      case stage_policy::verdict::failed:
-        ++unweighed_failed_;
-        break;
-      case stage_policy::verdict::dead_lettered:
-        ++unweighed_dead_;
-        break;
-    }
-    return !policy_.control().stopping();
-  }
-  conqueue_status status = entrance_.put(item, nullptr);
-  if (status == conqueue_status::full) {
-    me.goes_on_long();
-    const counted_wait waiting(from, wait_kind::blocked);
-    const wait_limit for_ever;
-    status = entrance_.put(item, &for_ever);
-  }
-  if (status == conqueue_status::success) return true;
-  refuse(std::move(item));
-  return false;
 }
 
 // --- in a pipeline ---

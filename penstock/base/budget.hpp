@@ -11,6 +11,8 @@
 // can. So can one who holds a part while it waits for its turn: take it before an `ordered` stage, not in its function,
 // where a later item could take what the item whose turn it is needs.
 //
+// WITHOUT A THREAD  acquire_in_line() is one turn of the same for somebody who does not sleep: it stands in line, and is told
+//          when to try again. The call is its own until it has tried.
 // THREADS  Every member at the same time. A reservation belongs to one thread at a time.
 // ORDER    First come, first served: a small request does not overtake a large one that waits.
 // ENDING   REQUIRES: the budget outlives its reservations.
@@ -42,6 +44,21 @@ class budget {
   // amount > limit(): it would wait for ever.
   [[nodiscard]] std::optional<reservation> acquire(std::uint64_t amount, const wait_limit& limit = {});
 
+  // One who stands in line without a thread.
+  struct place {
+    // Constant. Once at most between two calls of acquire_in_line(), and under the mutex.
+    void (*told)(place& self) noexcept = nullptr;
+    std::uint64_t amount = 0;
+    bool in_line = false;
+    bool called = false;
+  };
+  // Nothing: `self` stands in line, with the amount it first asked for. REQUIRES: self.told; amount <= limit().
+  [[nodiscard]] std::optional<reservation> acquire_in_line(std::uint64_t amount, place& self);
+  // It gives up.
+  void leave(place& self) noexcept;
+  // Whoever stands in line without a thread is told to look again, whether or not there is room.
+  void tell_all() noexcept;
+
   [[nodiscard]] std::uint64_t limit() const noexcept { return limit_; }
   [[nodiscard]] std::uint64_t in_use() const {
     mutex_lock lock(mutex_);
@@ -56,16 +73,40 @@ class budget {
   void give_back(std::uint64_t amount) noexcept {
     mutex_lock lock(mutex_);
     in_use_ -= amount;
-    changed_.notify_all();  // all: only the first in line can go on, and a condition cannot choose it
+    call_first();
   }
 
  private:
+  struct one_in_line {
+    const void* who;
+    place* told;  // null: a thread
+  };
+  void call_first() noexcept PENSTOCK_REQUIRES(mutex_) {
+    changed_.notify_all();  // all: only the first in line can go on, and a condition cannot choose it
+    if (line_.empty()) return;
+    place* const first = line_.front().told;
+    if (first && first->amount <= limit_ - in_use_) tell(*first);
+  }
+  static void tell(place& one) noexcept {
+    if (one.called) return;
+    one.called = true;
+    one.told(one);
+  }
+  void leave_line(const void* who) noexcept PENSTOCK_REQUIRES(mutex_) {
+    for (auto it = line_.begin(); it != line_.end(); ++it) {
+      if (it->who != who) continue;
+      line_.erase(it);
+      return;
+    }
+  }
+  reservation lent(std::uint64_t amount) noexcept PENSTOCK_REQUIRES(mutex_);
+
   const std::uint64_t limit_;  // constant after construction
 
   mutable mutex mutex_;  // guards what follows
   std::uint64_t in_use_ PENSTOCK_GUARDED_BY(mutex_) = 0;
   std::uint64_t peak_ PENSTOCK_GUARDED_BY(mutex_) = 0;
-  std::deque<const void*> line_ PENSTOCK_GUARDED_BY(mutex_);  // who waits, first come first
+  std::deque<one_in_line> line_ PENSTOCK_GUARDED_BY(mutex_);  // who waits, first come first
   condition changed_;
 };
 
@@ -104,9 +145,9 @@ inline std::optional<budget::reservation> budget::acquire(std::uint64_t amount, 
     changed_.notify_all();
   });
   mutex_lock lock(mutex_);
-  line_.push_back(&on_stop);
+  line_.push_back({&on_stop, nullptr});
   bool granted = true;
-  while (line_.front() != &on_stop || amount > limit_ - in_use_) {
+  while (line_.front().who != &on_stop || amount > limit_ - in_use_) {
     if (limit.reached()) {
       granted = false;
       break;
@@ -117,14 +158,44 @@ inline std::optional<budget::reservation> budget::acquire(std::uint64_t amount, 
       changed_.wait(lock);
     }
   }
-  for (auto it = line_.begin(); it != line_.end(); ++it) {
-    if (*it != &on_stop) continue;
-    line_.erase(it);
-    break;
-  }
-  changed_.notify_all();  // the next in line may find room, too
+  leave_line(&on_stop);
+  if (granted) in_use_ += amount;
+  call_first();  // the next one may find room, too
   if (!granted) return std::nullopt;
-  in_use_ += amount;
+  return lent(amount);
+}
+
+inline std::optional<budget::reservation> budget::acquire_in_line(std::uint64_t amount, place& self) {
+  const mutex_lock lock(mutex_);
+  if (!self.in_line) {
+    line_.push_back({&self, &self});
+    self.in_line = true;
+    self.amount = amount;
+  }
+  self.called = false;
+  if (line_.front().who != &self || self.amount > limit_ - in_use_) return std::nullopt;
+  leave_line(&self);
+  self.in_line = false;
+  in_use_ += self.amount;
+  call_first();
+  return lent(self.amount);
+}
+
+inline void budget::leave(place& self) noexcept {
+  const mutex_lock lock(mutex_);
+  if (!self.in_line) return;
+  leave_line(&self);
+  self.in_line = false;
+  call_first();
+}
+
+inline void budget::tell_all() noexcept {
+  const mutex_lock lock(mutex_);
+  for (const one_in_line& one : line_)
+    if (one.told) tell(*one.told);
+}
+
+inline budget::reservation budget::lent(std::uint64_t amount) noexcept {
   if (in_use_ > peak_) peak_ = in_use_;
   return reservation(*this, amount);
 }

@@ -32,6 +32,38 @@
 
 namespace penstock {
 
+// Where somebody stands who waits before an entrance without a thread: in its line for bytes, then in that for room.
+class outside_place {
+ public:
+  outside_place() noexcept {
+    for_room.whole = for_bytes.whole = this;
+    for_room.told = [](wait_line::place& p) noexcept { static_cast<part<wait_line::place>&>(p).whole->told(); };
+    for_bytes.told = [](budget::place& p) noexcept { static_cast<part<budget::place>&>(p).whole->told(); };
+  }
+  outside_place(const outside_place&) = delete;
+  outside_place& operator=(const outside_place&) = delete;
+
+  // To try again. On any thread, under the mutex of a line; once at most between two tries.
+  virtual void told() noexcept = 0;
+
+  // --- the entrance's ---
+  template <class Place>
+  struct part : Place {
+    outside_place* whole = nullptr;
+  };
+  part<wait_line::place> for_room;
+  part<budget::place> for_bytes;
+  std::uint64_t bytes = 0;  // that it has got
+  bool began = false;       // it has asked before
+
+ protected:
+  ~outside_place() = default;
+  // Whether a call may be on its way. REQUIRES: it stands in no line.
+  [[nodiscard]] bool was_told() const noexcept {
+    return for_bytes.called || for_room.awake.load(std::memory_order_relaxed) != 0;
+  }
+};
+
 template <class T>
 class entrance {
  public:
@@ -83,24 +115,21 @@ class entrance {
            trial::done;
   }
   void leave_items_line(wait_line::place& self) noexcept { for_items_.leave(self, items_or_end()); }
-  // As reserve(); 0: `self` stands in line, unless it is closed.
-  std::size_t reserve_in_line(std::size_t most, wait_line::place& self) noexcept {
-    std::size_t got = 0;
-    for_room_.wait_in_line(
-        self,
-        [&] {
-          got = take_room(most);
-          return got || is_closed() ? trial::done : trial::again;
-        },
-        room_for_one());
-    return got;
+  // As put() of one item. full: `self` stands in line, for bytes or for room, and tries again when it is told. Otherwise it
+  // stands in none.
+  conqueue_status put_in_line(envelope<T>& item, outside_place& self);
+  void leave_line(outside_place& self) noexcept {
+    for_room_.leave(self.for_room, room_for_one());
+    if (!bytes_) return;
+    bytes_->leave(self.for_bytes);
+    if (self.bytes) bytes_->give_back(std::exchange(self.bytes, 0));
   }
-  void leave_room_line(wait_line::place& self) noexcept { for_room_.leave(self, room_for_one()); }
 
   // --- the end ---
   void close() noexcept {
     ring_.close();
     closing_.request_stop();
+    if (bytes_) bytes_->tell_all();
     for_room_.call_all();
     for_items_.call_all();
   }
@@ -226,6 +255,32 @@ conqueue_status entrance<T>::put(envelope<T>& item, const wait_limit* limit) {
   if (put(&item, 1) == 0) return conqueue_status::closed;
   if (bytes) (void)bytes->detach();  // whoever takes the item gives them back
   return conqueue_status::success;
+}
+
+template <class T>
+conqueue_status entrance<T>::put_in_line(envelope<T>& item, outside_place& self) {
+  if (bytes_ && !self.bytes && weight_of(item)) {
+    auto got = bytes_->acquire_in_line(weight_of(item), self.for_bytes);
+    if (got) self.bytes = got->detach();
+    // Looked at last: close() tells whoever stands in line by then.
+    if (!got && !is_closed()) return conqueue_status::full;
+  }
+  bool got = false;
+  if (!is_closed())
+    for_room_.wait_in_line(
+        self.for_room,
+        [&] {
+          got = take_room(1) == 1;
+          return got || is_closed() ? trial::done : trial::again;
+        },
+        room_for_one());
+  if (!got && !is_closed()) return conqueue_status::full;
+  if (got && put(&item, 1) == 1) {
+    self.bytes = 0;  // whoever takes the item gives them back
+    return conqueue_status::success;
+  }
+  leave_line(self);
+  return conqueue_status::closed;
 }
 
 template <class T>

@@ -18,12 +18,12 @@
 #include <penstock/base/system.hpp>
 #include <penstock/base/wait_limit.hpp>
 #include <penstock/pipeline/crew.hpp>
+#include <penstock/pipeline/entrance.hpp>
 #include <penstock/pipeline/item.hpp>
 #include <penstock/pipeline/options.hpp>
 #include <penstock/pipeline/report.hpp>
 #include <penstock/pipeline/worker.hpp>
 #include <penstock/queue/status.hpp>
-#include <penstock/queue/wait_line.hpp>
 
 namespace penstock {
 
@@ -158,10 +158,6 @@ class inlet {
   // Promises room for up to `most` items without waiting; returns how many. What is not used is given back.
   [[nodiscard]] virtual std::size_t reserve(std::size_t most) noexcept = 0;
   virtual void give_back(std::size_t places) noexcept = 0;
-  // The same for somebody who waits without a thread (place::told). 0: `self` stands in line, and asks again when it is
-  // told. npos: nothing can be promised, because the input is closed or has a limit in bytes.
-  [[nodiscard]] virtual std::size_t reserve_in_line(std::size_t most, wait_line::place& self) noexcept = 0;
-  virtual void leave_line(wait_line::place& self) noexcept = 0;
   // Takes `count` items, for which there are promised places, in every case: they enter the stage, or are counted as
   // entered and returned because the run is being stopped.
   virtual void accept(envelope<T>* items, std::size_t count) noexcept = 0;
@@ -172,6 +168,10 @@ class inlet {
   // The same for one without a promise: waits for room. Failed, too, if its size cannot be told. False: no more will be
   // taken. `from`: the worker that calls, for its waiting time.
   virtual bool accept(envelope<T>&& item, worker& from, crew_member& me) noexcept = 0;
+  // The same for one who waits without a thread. False: `self` stands in line, and calls again with the same item when it is
+  // told; or leaves.
+  [[nodiscard]] virtual bool accept_in_line(envelope<T>&& item, outside_place& self) noexcept = 0;
+  virtual void leave_line(outside_place& self) noexcept = 0;
   // For those who can keep an item that is refused: it stays in `item`, and nothing is counted.
   virtual conqueue_status offer(envelope<T>& item, const wait_limit* limit) = 0;
   // Room that could be promised now; npos where it cannot be told beforehand (a limit in bytes).

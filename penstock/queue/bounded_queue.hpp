@@ -135,6 +135,8 @@ class bounded_queue final {
     return engine_.extract_in_line(self, after_pop::done,
                                    [&](T& item, std::uint64_t) { out.emplace(std::move(item)); });
   }
+  // One that is `patient` is told when much has become free. Whoever says so waits for a millisecond, then says:
+  void lose_patience(wait_line::place& self) noexcept { engine_.lose_patience(self); }
   void leave_push(wait_line::place& self) noexcept { engine_.leave_insert(self); }
   void leave_pop(wait_line::place& self) noexcept { engine_.leave_extract(self); }
 
@@ -268,6 +270,9 @@ class chosen_engine {
   template <class Take>
   conqueue_status extract_in_line(wait_line::place& self, after_pop then, Take take) {
     return on_engine([&](auto& engine) { return engine.extract_in_line(self, then, std::move(take)); });
+  }
+  void lose_patience(wait_line::place& self) noexcept {
+    on_engine([&](auto& engine) { engine.lose_patience(self); });
   }
   void leave_insert(wait_line::place& self) noexcept {
     on_engine([&](auto& engine) { engine.leave_insert(self); });

@@ -53,6 +53,8 @@ class fast_engine final : private lease_issuer {
   conqueue_status insert_in_line(wait_line::place& self, T& item) noexcept;
   template <class Take>
   conqueue_status extract_in_line(wait_line::place& self, after_pop then, Take take) noexcept;
+  // It has said that it was patient, and was for long enough.
+  void lose_patience(wait_line::place& self) noexcept { producers_.lose_patience(self, has_room()); }
   // It gives up.
   void leave_insert(wait_line::place& self) noexcept { producers_.leave(self, has_room()); }
   void leave_extract(wait_line::place& self) noexcept { consumers_.leave(self, has_item()); }

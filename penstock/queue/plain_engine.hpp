@@ -63,6 +63,7 @@ class plain_engine final : private lease_issuer {
   conqueue_status insert_in_line(wait_line::place& self, T& item);
   template <class Take>
   conqueue_status extract_in_line(wait_line::place& self, after_pop then, Take take);
+  void lose_patience(wait_line::place&) noexcept {}  // nobody's patience is asked here
   // It gives up.
   void leave_insert(wait_line::place& self) noexcept { leave(producers_, self); }
   void leave_extract(wait_line::place& self) noexcept { leave(consumers_, self); }

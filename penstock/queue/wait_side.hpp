@@ -16,7 +16,8 @@
 //             answered the other side stays on its fast path.
 // PATIENCE    A patient thread is content to be called when there is a good deal to do, so that one wake buys many
 //             items; how much is could_go_on(true)'s to say. For 1 ms only, then by the first chance: the other side may
-//             make room for one and then wait for this very thread. So nothing can come to depend on patience.
+//             make room for one and then wait for this very thread. So nothing can come to depend on patience. Who waits
+//             without a thread sees to that itself, by lose_patience().
 // WITHOUT A THREAD  wait_in_line() is one turn of the same for somebody who does not sleep (place::told): it stands in line,
 //             tries a last time, and is told when to try again. The call that it was given is its own until it has tried:
 //             what it was called for may be gone by then, and it goes on waiting where it stands.
@@ -57,6 +58,9 @@ class wait_side {
   // again. REQUIRES: self.told; not at the same time for one `self`.
   template <class Try, class CouldGoOn>
   trial wait_in_line(wait_line::place& self, Try try_it, CouldGoOn could_go_on);
+  // Whoever said that it was patient (PATIENCE) is content with the first chance from now on.
+  template <class CouldGoOn>
+  void lose_patience(wait_line::place& self, CouldGoOn could_go_on) noexcept;
   // It gives up: it is not told any more, and its call is passed on.
   template <class CouldGoOn>
   void leave(wait_line::place& self, CouldGoOn could_go_on) noexcept;
@@ -158,7 +162,7 @@ trial wait_side::wait_in_line(wait_line::place& self, Try try_it, CouldGoOn coul
   if (!self.in_line) ++waits_;
   line_.join(self);
   self.get_ready();
-  announce(eager);
+  announce(self.patient ? patient_one : eager);
   system::heavy_fence();
   const trial result = try_it();
   if (result == trial::done) {
@@ -166,6 +170,14 @@ trial wait_side::wait_in_line(wait_line::place& self, Try try_it, CouldGoOn coul
     settle(wakes, could_go_on);
   }
   return result;
+}
+
+template <class CouldGoOn>
+void wait_side::lose_patience(wait_line::place& self, CouldGoOn could_go_on) noexcept {
+  pending_wakes wakes;
+  const mutex_lock lock(mutex_);
+  self.patient = false;
+  settle(wakes, could_go_on);
 }
 
 template <class CouldGoOn>

@@ -17,6 +17,7 @@
 #include <penstock/async/queue_ends.hpp>
 #include <penstock/async/run.hpp>
 #include <penstock/async/sleep.hpp>
+#include <penstock/async/when.hpp>
 
 #include "tests/queue/queue_kinds.hpp"
 
@@ -244,6 +245,129 @@ TYPED_TEST(async_ends, nothing_is_lost_or_doubled_whoever_gives_up) {
     for (auto& o : outs) all.insert(all.end(), o.begin(), o.end());
     expect_each_once(std::move(all), 2 * per_producer);
   }
+}
+
+// --- many at once ---
+
+template <class Queue>
+task<> produce_ranges(Queue& q, int from, int count, std::mt19937 random) {
+  std::vector<int> some;
+  for (int i = 0; i < count;) {
+    some.clear();
+    for (auto size = 1 + random() % 40; size > 0 && i < count; --size) some.push_back(from + i++);
+    const std::size_t pushed = co_await async_push_range(q, some);
+    EXPECT_EQ(pushed, some.size());
+    if (random() % 8 == 0) co_await yield_to_others();
+  }
+}
+template <class Queue>
+task<> consume_some(Queue& q, std::vector<int>& out, std::mt19937 random) {
+  for (;;) {
+    const std::size_t before = out.size(), most = 1 + random() % 30;
+    const std::size_t popped = co_await async_pop_some(q, out, most);
+    EXPECT_EQ(out.size(), before + popped);
+    EXPECT_LE(popped, most);
+    if (popped == 0) break;
+  }
+}
+
+TYPED_TEST(async_ends, ranges_between_loops_and_threads) {
+  const unsigned seed = std::random_device{}();
+  std::cout << "seed " << seed << "\n";
+  for (const std::size_t capacity : {1u, 3u, 16u, 100u}) {
+    queue_of<TypeParam, int> q(capacity);
+    std::vector<int> outs[3];
+    {
+      std::vector<std::jthread> consumers, producers;
+      for (unsigned t = 0; t < 2; ++t)
+        consumers.emplace_back([&, t] { run(consume_some(q, outs[t], std::mt19937(seed + t))); });
+      consumers.emplace_back([&] {
+        while (auto i = q.pop()) outs[2].push_back(*i);
+      });
+      producers.emplace_back([&] { run(produce_ranges(q, 0, 5000, std::mt19937(seed + 5))); });
+      producers.emplace_back([&] { run(produce_ranges(q, 5000, 5000, std::mt19937(seed + 6))); });
+      producers.emplace_back([&] {
+        for (int i = 10'000; i < 12'000; ++i) q.push(i);
+      });
+      producers.clear();
+      q.close();
+    }
+    std::vector<int> all;
+    for (auto& o : outs) {
+      // Each producer's in order.
+      int last[3] = {-1, -1, -1};
+      for (const int i : o) {
+        EXPECT_LT(last[std::min(i / 5000, 2)], i);
+        last[std::min(i / 5000, 2)] = i;
+      }
+      all.insert(all.end(), o.begin(), o.end());
+    }
+    expect_each_once(std::move(all), 12'000);
+  }
+}
+
+TYPED_TEST(async_ends, a_close_cuts_a_range_and_the_rest_is_its_owners) {
+  queue_of<TypeParam, std::unique_ptr<int>> q(3);
+  std::vector<std::unique_ptr<int>> items;
+  for (int i = 0; i < 5; ++i) items.push_back(std::make_unique<int>(i));
+  std::size_t pushed = 9;
+  const auto pushes = [&]() -> task<> { pushed = co_await async_push_range(q, items); };
+  const auto closes = [&]() -> task<> {
+    q.close();
+    co_return;
+  };
+  const auto both = [&]() -> task<> {
+    group g;
+    g.add(pushes());
+    g.add(closes());
+    co_await g.wait();
+  };
+  run(both());
+  EXPECT_EQ(pushed, 3u);
+  EXPECT_TRUE(!items[0] && !items[2] && items[3] && items[4]);
+  std::vector<std::unique_ptr<int>> out;
+  const auto pops = [&]() -> task<std::size_t> {
+    const std::size_t some = co_await async_pop_some(q, out, 10);
+    const std::size_t end = co_await async_pop_some(q, out, 10);
+    co_return some * 10 + end;
+  };
+  EXPECT_EQ(run(pops()), 30u);
+}
+
+TYPED_TEST(async_ends, one_that_is_destroyed_while_it_waits_for_many_loses_none) {
+  queue_of<TypeParam, int> q(2);
+  std::vector<int> out, items{1, 2, 3, 4};
+  const auto pops = [&]() -> task<> { (void)co_await async_pop_some(q, out, 10); };
+  const auto pushes = [&]() -> task<> { (void)co_await async_push_range(q, items); };
+  {
+    const auto gave_up = run(within(1ms, pops()));
+    EXPECT_FALSE(gave_up);
+  }
+  {
+    const auto gave_up = run(within(1ms, pushes()));
+    EXPECT_FALSE(gave_up);
+  }
+  EXPECT_TRUE(out.empty());
+  EXPECT_EQ(*q.try_pop(), 1);
+  EXPECT_EQ(*q.try_pop(), 2);
+  EXPECT_FALSE(q.try_pop());
+}
+
+// In a queue so large that one waits until half of it is free: but not for ever, if half of it is not what the other side
+// needs.
+TYPED_TEST(async_ends, a_patient_task_is_not_too_patient) {
+  queue_of<TypeParam, int> q(16);
+  for (int i = 0; i < 16; ++i) q.push(i);
+  std::atomic<bool> pushed = false;
+  const auto push = [&]() -> task<> {
+    co_await async_push(q, 16);
+    pushed = true;
+    pushed.notify_all();
+  };
+  const std::jthread task_thread([&] { run(push()); });
+  testing::until_waits(q, 1, 0);
+  EXPECT_TRUE(q.try_pop());
+  pushed.wait(false);
 }
 
 TEST(async_ends_with_weights, keep_the_limit_in_bytes) {

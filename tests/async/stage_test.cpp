@@ -189,6 +189,52 @@ TEST(async_stage, move_only_items_by_value_and_by_reference) {
   EXPECT_EQ(sum, 4950);
 }
 
+// A result that waits for bytes waits in its task: the others go on, and one of them may be what the next stage waits for.
+TEST(async_stage, a_next_stage_with_a_limit_in_bytes_does_not_hold_up_the_loop) {
+  std::atomic<bool> last_one_came = false;
+  const auto f = [&](int i) -> task<std::string> {
+    if (i == 5) {
+      co_await sleep_for(5ms);
+      last_one_came = true;
+      last_one_came.notify_all();
+    }
+    co_return std::string(static_cast<std::size_t>(100 + i), 'x');
+  };
+  std::size_t bytes = 0;
+  const auto add = [&](const std::string& s) {
+    last_one_came.wait(false);
+    bytes += s.size();
+  };
+  const auto r = from(numbers(6)) | stage("f", f, {.in_flight = 6}) | sink("add", add, {.capacity_bytes = 150}) | run();
+  EXPECT_EQ(r.delivered, 6u);
+  EXPECT_EQ(bytes, 615u);
+}
+
+TEST(async_stage, bytes_are_counted_between_stages_of_either_kind) {
+  for (const bool stopped : {false, true}) {
+    std::stop_source stop;
+    const auto make = [&](int i) -> task<std::string> {
+      if (i % 5 == 0) co_await sleep_for(1us);
+      if (stopped && i == 500) stop.request_stop();
+      std::string s(static_cast<std::size_t>(i % 40 + 1), 'x');
+      co_return s;
+    };
+    const auto pass = [&](std::string s) -> task<std::string> {
+      if (s.size() % 7 == 0) co_await yield_to_others();
+      co_return s;
+    };
+    std::size_t bytes = 0;
+    const auto r = from(numbers(1000)) | stage("make", make, {.in_flight = 20}) |
+                   stage("pass", pass, {.in_flight = 5, .capacity_bytes = 64}) |
+                   sink("add", [&](const std::string& s) { bytes += s.size(); }, {.capacity_bytes = 50}) |
+                   run({.stop = stop.get_token()});
+    EXPECT_EQ(r.entered, r.delivered + r.returned);
+    if (!stopped) {
+      EXPECT_EQ(bytes, 25u * 820u);
+    }
+  }
+}
+
 TEST(async_stage, options_that_do_not_fit_are_refused_before_the_run) {
   EXPECT_THROW((void)(from(numbers(1)) | stage("f", twice, {.in_flight = 0}) | sink("out", [](int) {}) | run()),
                std::invalid_argument);

@@ -29,15 +29,49 @@ using testing::bounds;
 using testing::number;
 using item = simulation::watched<number>;
 
+// The calls to one who waits without a thread, as a loop has them: one at a time, or a cancel, which comes from without.
+class calls {
+ public:
+  void call() noexcept {
+    twice_ = (posted_.fetch_or(a_call) & a_call) != 0 || twice_;
+    system::futex_wake(posted_, 1);
+  }
+  void cancel() noexcept {
+    posted_.fetch_or(a_cancel);
+    system::futex_wake(posted_, 1);
+  }
+  // Until one comes. False: a cancel.
+  bool wait() {
+    while (posted_ == 0) system::futex_wait(posted_, 0, system::never);
+    return (posted_.exchange(0) & a_cancel) == 0;
+  }
+  // It waits no more. expected: whether it believes that a call may be on its way, which has to be called back.
+  void forget(bool expected) {
+    check(!twice_, "one call at a time");
+    if (!expected) check((posted_.load() & a_call) == 0, "no call that nobody knows of");
+    posted_.fetch_and(~a_call);
+  }
+
+ private:
+  static constexpr std::uint32_t a_call = 1, a_cancel = 2;
+  system::atomic<std::uint32_t> posted_ = 0;
+  bool twice_ = false;
+};
+
 // One who stands in line and does not sleep there, and the thread that his calls are delivered to: what a task is, and
-// its loop. As a task's it may be cancelled from without, and does then what its destructor does.
+// its loop. A cancel does what a task's destructor does.
 class told_one : private wait_line::place {
  public:
-  told_one() noexcept {
-    told = [](wait_line::place& p) noexcept { static_cast<told_one&>(p).post(a_call); };
+  explicit told_one(bool is_patient = false) noexcept {
+    told = [](wait_line::place& p) noexcept { static_cast<told_one&>(p).calls_.call(); };
+    patient = is_patient;
+  }
+  template <class Queue>
+  void lose_patience(Queue& q) noexcept {
+    q.lose_patience(*this);
   }
   // From any thread.
-  void cancel() noexcept { post(a_cancel); }
+  void cancel() noexcept { calls_.cancel(); }
 
   // try_it(place) until it says something else than `wait`; empty: it was cancelled, and has left by leave(place).
   template <class Status, class Try, class Leave>
@@ -48,12 +82,10 @@ class told_one : private wait_line::place {
         forget();
         return now;
       }
-      while (posted_ == 0) system::futex_wait(posted_, 0, system::never);
-      if (posted_.exchange(0) & a_cancel) {
-        leave(mine());
-        forget();
-        return std::nullopt;
-      }
+      if (calls_.wait()) continue;
+      leave(mine());
+      forget();
+      return std::nullopt;
     }
   }
   // The item; empty: the end, or it was cancelled.
@@ -75,20 +107,12 @@ class told_one : private wait_line::place {
   }
 
  private:
-  static constexpr std::uint32_t a_call = 1, a_cancel = 2;
   wait_line::place& mine() noexcept { return *this; }
-  void post(std::uint32_t what) noexcept {
-    posted_.fetch_or(what);
-    system::futex_wake(posted_, 1);
-  }
-  // Out of the line: whether a call is on its way is told by `awake`, for it has to be called back.
   void forget() {
     check(!in_line, "out of the line");
-    if (awake.load() == 0) check((posted_.load() & a_call) == 0, "no call that nobody knows of");
-    posted_.fetch_and(~a_call);
+    calls_.forget(awake.load() != 0);
   }
-
-  system::atomic<std::uint32_t> posted_ = 0;
+  calls calls_;
 };
 
 template <class Kind>
@@ -287,39 +311,146 @@ TYPED_TEST(simulated_told, a_call_that_comes_too_late_is_not_the_end) {
   });
 }
 
-// With weights nobody overtakes, whoever waits how.
-TEST(simulated_told_plain, a_heavy_one_is_not_overtaken) {
-  const auto weight = [](const item& i) { return static_cast<std::size_t>(i.get()); };
-  const auto done = explore(bounds(2), [&] {
-    plain_queue<item> q(4, byte_capacity<item>{3, weight});
-    check(q.push(2));
-    const thread tasks([&] {
-      told_one self;
-      check(self.push(q, 3));
-    });
-    const thread sleeps([&] { check(q.push(1)); });
-    number sum = 0;
-    for (int left = 3; left > 0; --left) sum += q.pop()->get();
-    check(sum == 6);
+// One that is content to be told when half of a large queue is free: whenever it loses its patience, before, meanwhile or
+// after, one place is enough for it.
+TYPED_TEST(simulated_told, one_that_loses_its_patience_is_told_of_the_first_place) {
+  const auto done = explore(bounds(2), [] {
+    testing::queue_of<TypeParam, item> q(16);
+    while (q.try_push(0) == conqueue_status::success) {
+    }
+    told_one task(true);
+    const thread tasks([&] { check(task.push(q, 1)); });
+    const thread takes([&] { check(q.try_pop().has_value()); });
+    task.lose_patience(q);
   });
   if (!done.complete) std::cout << "cut short after " << done.runs << " runs\n";
 }
 
+// With weights nobody overtakes, whoever waits how: heavy ones would wait for ever.
+TEST(simulated_told_plain, a_heavy_one_is_not_overtaken) {
+  const auto weight = [](const item& i) { return static_cast<std::size_t>(i.get()); };
+  const auto until_one_waits = [](auto& q) {
+    while (q.statistics().push_waits == 0) system::yield();
+  };
+  for (const bool heavy_is_told : {false, true}) {
+    const auto done = explore(bounds(2), [&] {
+      plain_queue<item> q(4, byte_capacity<item>{3, weight});
+      check(q.push(2));
+      const thread tasks([&] {
+        told_one self;
+        if (!heavy_is_told) until_one_waits(q);
+        check(self.push(q, heavy_is_told ? 3 : 1));
+      });
+      const thread sleeps([&] {
+        if (heavy_is_told) until_one_waits(q);
+        check(q.push(heavy_is_told ? 1 : 3));
+      });
+      until_one_waits(q);
+      for (const number expected : {2, 3, 1}) check(q.pop()->get() == expected);
+    });
+    if (!done.complete) std::cout << "cut short after " << done.runs << " runs\n";
+  }
+}
+
+// --- parts of a budget ---
+
+class told_borrower : private budget::place {
+ public:
+  told_borrower() noexcept {
+    told = [](budget::place& p) noexcept { static_cast<told_borrower&>(p).calls_.call(); };
+  }
+  void cancel() noexcept { calls_.cancel(); }
+  // Nothing: it was cancelled.
+  std::optional<budget::reservation> acquire(budget& all, std::uint64_t amount_wanted) {
+    for (;;) {
+      auto part = all.acquire_in_line(amount_wanted, *this);
+      if (!part && calls_.wait()) continue;
+      all.leave(*this);
+      calls_.forget(called);
+      return part;
+    }
+  }
+
+ private:
+  calls calls_;
+};
+
+// Each of them holds its part until the other one has one, too: nobody is called but by who came before.
+TEST(simulated_told_budget, one_that_comes_to_its_turn_calls_the_next) {
+  const auto done = explore(bounds(2), [] {
+    budget all(2);
+    auto one = all.acquire(1), other = all.acquire(1);
+    system::atomic<std::uint32_t> holding = 0;
+    const auto hold = [&](const std::optional<budget::reservation>& part) {
+      check(part.has_value());
+      ++holding;
+      system::futex_wake(holding, 2);
+      for (std::uint32_t now = holding; now < 2; now = holding) system::futex_wait(holding, now, system::never);
+    };
+    {
+      const thread tasks([&] {
+        told_borrower self;
+        hold(self.acquire(all, 1));
+      });
+      const thread sleeps([&] { hold(all.acquire(1)); });
+      one->shrink_to(0);
+      other->shrink_to(0);
+    }
+    check(all.in_use() == 0);
+  });
+  if (!done.complete) std::cout << "cut short after " << done.runs << " runs\n";
+}
+
+TEST(simulated_told_budget, one_that_is_cancelled_lets_the_next_one_come) {
+  explore(bounds(2), [] {
+    budget all(2);
+    auto mine = all.acquire(1);
+    told_borrower task;
+    {
+      const thread tasks([&] { (void)task.acquire(all, 2); });
+      const thread sleeps([&] { check(all.acquire(1).has_value()); });
+      task.cancel();
+    }
+  });
+}
+
+TEST(simulated_told_budget, a_large_one_is_not_overtaken) {
+  explore(bounds(0), [] {
+    budget all(2);
+    auto mine = all.acquire(1);
+    budget::place large, small;
+    large.told = small.told = [](budget::place&) noexcept {};
+    check(!all.acquire_in_line(2, large) && !all.acquire_in_line(1, small));
+    mine.reset();
+    check(!all.acquire_in_line(1, small) && all.acquire_in_line(2, large));
+    check(all.acquire_in_line(1, small).has_value());
+  });
+}
+
 // --- places in an entrance, and the items behind it ---
 
-envelope<item> enveloped(number n) { return {box<item>(item(n)), n, 0, 0}; }
+envelope<item> enveloped(number n) { return {box<item>(item(n)), n, 0, n}; }  // as many bytes as its number
 
-std::optional<std::size_t> reserve(told_one& self, entrance<item>& e) {
-  return self.until_not(
-      std::size_t{0},
-      [&](auto& place) {
-        const std::size_t places = e.reserve_in_line(1, place);
-        if (places != 0 || !e.is_closed()) return places;
-        e.leave_room_line(place);
-        return std::size_t{9};
-      },
-      [&](auto& place) { e.leave_room_line(place); });
-}
+// One who puts items in, without a thread.
+class told_producer final : private outside_place {
+ public:
+  void cancel() noexcept { calls_.cancel(); }
+  // success, closed; full: it was cancelled, and the item has stayed here.
+  conqueue_status put(entrance<item>& e, number n) {
+    auto one = enveloped(n);
+    for (;;) {
+      const conqueue_status now = e.put_in_line(one, *this);
+      if (now == conqueue_status::full && calls_.wait()) continue;
+      e.leave_line(*this);
+      calls_.forget(was_told());
+      return now;
+    }
+  }
+
+ private:
+  void told() noexcept override { calls_.call(); }
+  calls calls_;
+};
 // Takes one item and frees its place. False: the end, or it was cancelled.
 bool take(told_one& self, entrance<item>& e) {
   for (;;) {
@@ -335,54 +466,64 @@ bool take(told_one& self, entrance<item>& e) {
   }
 }
 
+// Without a limit in bytes, with one that is narrower than the capacity, and with one that is wider.
+template <class Body>
+void explore_entrances(unsigned preemptions, Body body) {
+  for (const std::size_t bytes : {0, 3, 9}) {
+    const auto done = explore(bounds(preemptions), [&] {
+      entrance<item> e(bytes == 3 ? 4 : 1, bytes);
+      body(e);
+      e.close();
+      for (const envelope<item>& rest : e.hand_over()) (void)rest;  // gives their bytes back
+    });
+    if (!done.complete) std::cout << "cut short after " << done.runs << " runs\n";
+  }
+}
+void put(entrance<item>& e, number n) {
+  auto one = enveloped(n);
+  const wait_limit for_ever;
+  check(e.put(one, &for_ever) == conqueue_status::success);
+}
+
 TEST(simulated_told_entrance, places_go_to_tasks_and_threads_and_none_is_lost) {
-  explore(bounds(2), [] {
-    entrance<item> e(1, 0);
-    check(e.reserve(1) == 1);
+  explore_entrances(2, [](auto& e) {
+    put(e, 2);
     const thread tasks([&] {
-      told_one self;
-      check(reserve(self, e) == 1);
-      e.give_back(1);
+      told_producer self;
+      check(self.put(e, 2) == conqueue_status::success);
     });
-    const thread sleeps([&] {
-      auto one = enveloped(1);
-      const wait_limit for_ever;
-      check(e.put(one, &for_ever) == conqueue_status::success);
-      check(e.take(1, [](envelope<item>&&) {}).count == 1);
-      e.freed(1);
-    });
-    e.give_back(1);
+    const thread sleeps([&] { put(e, 3); });
+    told_one self;
+    for (int left = 3; left > 0; --left) check(take(self, e));
   });
 }
 
 TEST(simulated_told_entrance, one_that_is_cancelled_leaves_its_place_to_the_next) {
-  explore(bounds(2), [] {
-    entrance<item> e(1, 0);
-    check(e.reserve(1) == 1);
-    told_one task;
-    const thread tasks([&] {
-      if (reserve(task, e)) e.give_back(1);
-    });
-    const thread sleeps([&] {
-      auto one = enveloped(1);
-      const wait_limit for_ever;
-      check(e.put(one, &for_ever) == conqueue_status::success);
-      check(e.take(1, [](envelope<item>&&) {}).count == 1);
-      e.freed(1);
-    });
-    task.cancel();
-    e.give_back(1);
+  explore_entrances(2, [](auto& e) {
+    put(e, 2);
+    told_producer task;
+    bool entered = false;
+    thread tasks([&] { entered = task.put(e, 2) == conqueue_status::success; });
+    thread sleeps([&] { put(e, 3); });
+    const thread cancels([&] { task.cancel(); });
+    told_one self;
+    check(take(self, e) && take(self, e));
+    tasks.join();
+    sleeps.join();
+    check(e.waiting() == (entered ? 1 : 0));
   });
 }
 
 TEST(simulated_told_entrance, close_tells_those_who_wait_for_room_and_for_items) {
-  explore(bounds(3), [] {
-    entrance<item> e(1, 0);
-    check(e.reserve(1) == 1);
+  explore_entrances(2, [](auto& e) {
+    put(e, 2);
     const thread producer([&] {
-      told_one self;
-      check(reserve(self, e) == 9);
+      told_producer self;
+      check(self.put(e, 2) == conqueue_status::closed);
     });
+    e.close();
+  });
+  explore_entrances(3, [](auto& e) {
     const thread consumer([&] {
       told_one self;
       check(!take(self, e));
@@ -392,15 +533,10 @@ TEST(simulated_told_entrance, close_tells_those_who_wait_for_room_and_for_items)
 }
 
 TEST(simulated_told_entrance, items_come_to_the_task_that_waits_for_them) {
-  explore(bounds(2), [] {
-    entrance<item> e(1, 0);
+  explore_entrances(2, [](auto& e) {
     const thread producer([&] {
-      told_one self;
-      for (number n = 0; n < 3; ++n) {
-        check(reserve(self, e) == 1);
-        auto one = enveloped(n);
-        check(e.put(&one, 1) == 1);
-      }
+      told_producer self;
+      for (number n = 1; n < 4; ++n) check(self.put(e, n) == conqueue_status::success);
       e.close();
     });
     told_one self;
