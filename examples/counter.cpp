@@ -4,6 +4,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstdio>
+#include <latch>
 #include <mutex>
 #include <thread>
 #include <vector>
@@ -48,14 +49,16 @@ struct sharded_counter {
 template <class Counter>
 double count_with(int sensors, long& total) {
   Counter counter;
+  std::latch all_are_there(sensors + 1);  // else the first would be done before the last has been started
+  std::vector<std::jthread> threads;
+  for (int sensor = 0; sensor < sensors; ++sensor)
+    threads.emplace_back([&, sensor] {
+      all_are_there.arrive_and_wait();
+      for (int i = 0; i < events; ++i) counter.add(sensor);
+    });
   const auto began = std::chrono::steady_clock::now();
-  {
-    std::vector<std::jthread> threads;
-    for (int sensor = 0; sensor < sensors; ++sensor)
-      threads.emplace_back([&counter, sensor] {
-        for (int i = 0; i < events; ++i) counter.add(sensor);
-      });
-  }
+  all_are_there.count_down();
+  threads.clear();  // joins
   const std::chrono::duration<double, std::nano> took = std::chrono::steady_clock::now() - began;
   total = counter.total();
   return took.count() / static_cast<double>(total);
