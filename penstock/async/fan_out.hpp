@@ -5,6 +5,7 @@
 //   std::vector<page> p = co_await std::move(pages);                               // (in one line g++ 12 gets it wrong)
 //   fan_out(photos, shrink, [&](std::size_t index, thumbnail t) { ... },           // as they come, on the calling thread
 //           {.workers = 4, .in_flight = 16});
+//   std::vector<thumbnail> u = fan_out(photos, pool);                              // in processes: process/process_pool.hpp
 //   auto sums = fan_out(std::views::istream<std::string>(file), checksum);         // any input range
 //
 // ERRORS    The first element that fails ends it: no other is begun, those on threads are finished, tasks are destroyed where
@@ -86,7 +87,7 @@ template <class F, class Range>
 using result = decltype(call(std::declval<F&>(), std::declval<Range&>(), 0, std::declval<const std::stop_token&>()));
 
 [[noreturn]] void fail(std::size_t index, std::string label, const std::exception_ptr& cause);
-template <class Range>
+template <elements Range>
 [[noreturn]] void fail(Range& range, std::size_t index, const std::exception_ptr& cause) {
   using element = std::ranges::range_value_t<Range>;
   if constexpr (has_label<element>)

@@ -61,7 +61,7 @@ class promise_base {
   void unhandled_exception() noexcept { error_ = std::current_exception(); }
 
   // The question is kept here, not referred to where it was yielded: it may be asked for as long as it is open.
-  template <class Q>
+  template <class Q = Question>  // by default for co_yield {}, which has no type to deduce
     requires std::constructible_from<Question, Q&&>
   auto yield_value(Q&& question) {
     talk_->question.emplace(std::forward<Q>(question));

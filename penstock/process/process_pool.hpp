@@ -5,6 +5,7 @@
 //     penstock::process::process_pool<decode> pool({.workers = 4, .isolation = {.deadline = 5s}});
 //     std::vector<photo> photos = pool.map(files);                   // throws if one failed
 //     for (auto& p : pool.try_map(files)) if (p) use(*p); else std::rethrow_exception(p.error());
+//     photos = penstock::fan_out(files, pool);                       // the same in the words of fan_out.hpp
 //
 // What holds for a worker and its function: isolated.hpp. The workers stay between calls.
 // ORDER    Results are in the order of the values.
@@ -21,6 +22,7 @@
 #include <utility>
 #include <vector>
 
+#include <penstock/async/fan_out.hpp>
 #include <penstock/base/expected.hpp>
 #include <penstock/base/system.hpp>
 #include <penstock/process/isolated.hpp>
@@ -129,3 +131,20 @@ class process_pool {
 };
 
 }  // namespace penstock::process
+
+namespace penstock {
+
+// Results in the order of the range. Throws an element_error about the first that failed, in that order; all others have
+// been worked on.
+template <class Range, auto F>
+  requires fan_out_parts::elements<Range>
+auto fan_out(Range&& range, process::process_pool<F>& pool) {
+  std::vector<typename process::process_pool<F>::result> results;
+  for (auto& r : pool.try_map(range)) {
+    if (!r) fan_out_parts::fail(range, results.size(), r.error());
+    results.push_back(std::move(*r));
+  }
+  return results;
+}
+
+}  // namespace penstock

@@ -70,6 +70,18 @@ TEST(fan_out, the_element_that_failed_is_named_with_its_cause) {
   }
 }
 
+TEST(fan_out, an_element_without_a_name_is_told_by_its_index) {
+  const std::vector<std::pair<int, int>> pairs{{1, 2}, {3, 4}};
+  try {
+    fan_out(pairs, [](const std::pair<int, int>& p) {
+      if (p.first == 3) throw std::runtime_error("bad");
+    });
+    FAIL();
+  } catch (const element_error&) {
+    EXPECT_EQ(exception_text(std::current_exception()), "element 1: bad");
+  }
+}
+
 TEST(fan_out, after_a_failure_nothing_new_is_begun_and_those_who_listen_are_told) {
   std::atomic<int> begun = 0;
   EXPECT_THROW(fan_out(numbers(100'000),

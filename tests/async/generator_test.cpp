@@ -2,6 +2,7 @@
 #include <memory>
 #include <stdexcept>
 #include <string>
+#include <variant>
 #include <vector>
 
 #include <gtest/gtest.h>
@@ -107,6 +108,21 @@ TEST(generator, without_answers_it_only_yields) {
   for (; const int* i = g.question(); g.next()) got.push_back(*i);
   g.result();
   EXPECT_EQ(got, (std::vector<int>{0, 1, 2, 3, 4}));
+}
+
+TEST(generator, may_have_no_question_and_only_take) {
+  std::string got;
+  const auto takes = [](std::string& into) -> generator<std::monostate, std::string> {
+    while (true) {
+      const std::string answer = co_yield {};
+      into += answer;
+    }
+  };
+  auto g = takes(got);
+  ASSERT_NE(g.question(), nullptr);
+  g.send("an answer that is too long for the small string, ");
+  g.send("another");
+  EXPECT_EQ(got, "an answer that is too long for the small string, another");
 }
 
 TEST(generator, questions_from_within_reach_the_caller_at_any_depth) {

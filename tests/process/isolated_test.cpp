@@ -384,6 +384,21 @@ TEST_F(isolated_test, a_pool_tells_each_that_failed) {
   EXPECT_EQ(pool.map(std::vector<std::string>{"x"}).front(), "x!");
 }
 
+TEST_F(isolated_test, a_fan_out_over_a_pool_names_the_element_that_failed) {
+  process_pool<obey> pool({.workers = 2});
+  EXPECT_EQ(fan_out(std::vector<std::string>{"x", "y"}, pool), (std::vector<std::string>{"x!", "y!"}));
+  EXPECT_TRUE(fan_out(std::vector<std::string>{}, pool).empty());
+  const std::vector<std::string> words{"a", "b", "crash", "d", "throw"};
+  try {
+    (void)fan_out(words, pool);
+    FAIL();
+  } catch (const element_error& e) {
+    EXPECT_EQ(e.index(), 2u);
+    EXPECT_EQ(e.label(), "crash");
+    EXPECT_THROW(e.rethrow_nested(), worker_died);
+  }
+}
+
 TEST_F(isolated_test, workers_are_started_from_many_threads_at_once) {
   std::atomic<int> right = 0;
   std::vector<std::jthread> threads;

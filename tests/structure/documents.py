@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """What the documents say exists does: every path in docs/tour.md and every relative link of every document; the tour names every header of
-the library; every package that CMake asks for has its line in script/packages.txt.
+the library, and docs/examples.md every example; every package that CMake asks for has its line in script/packages.txt.
 
 usage: documents.py PROJECT_DIRECTORY
 """
@@ -21,6 +21,11 @@ for header in sorted((root / "penstock").rglob("*.hpp")):
     name = str(header.relative_to(root))
     if name not in listed:
         problems.append(f"docs/tour.md does not mention {name}")
+
+index = (root / "docs/examples.md").read_text()
+for example in sorted((root / "examples").rglob("*.[ch]pp")):
+    if f"](../{example.relative_to(root)})" not in index:
+        problems.append(f"docs/examples.md does not say when to use {example.relative_to(root)}")
 
 documents = [p for p in root.rglob("*.md") if not {"node_modules", "build", ".git"} & set(p.relative_to(root).parts)]
 for document in documents:
