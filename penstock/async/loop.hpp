@@ -95,6 +95,10 @@ class loop {
   // --- for what is awaited ---
   void make_ready(ready_link& one) noexcept { ready_.push_back(one); }
   void start(timer& t, system::clock::time_point when) noexcept;
+  // Whether nobody but the present coroutine has anything to do here, descriptors and timers left out.
+  [[nodiscard]] bool is_idle() const noexcept {
+    return ready_.empty() && chores_.empty() && posted_.load(std::memory_order_relaxed) == nullptr;
+  }
   // REQUIRES: from due(), delivered() or happened(), as the last thing they do. Nothing can come between what they did
   // for the coroutine and its going on, so nothing that was taken for it is lost when it is destroyed.
   void resume_now(std::coroutine_handle<> h) noexcept { resume(h); }

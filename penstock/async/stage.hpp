@@ -175,6 +175,7 @@ class [[nodiscard]] async_stage<In, F>::item_wait final : private place_in_line 
  public:
   explicit item_wait(async_stage& stage) noexcept : stage_(stage) {}
   ~item_wait() {
+    if (!this->has_stood()) return;
     stage_.entrance_.leave_items_line(*this);
     this->forget();
   }
@@ -200,6 +201,7 @@ class [[nodiscard]] async_stage<In, F>::put_wait final : private outside_place, 
  public:
   put_wait(inlet<out>& to, envelope<out_item>& result) noexcept : next_(to), result_(result) {}
   ~put_wait() {
+    if (!loop_) return;
     next_.leave_line(*this);
     if (was_told()) loop_->retract(*this);
   }
