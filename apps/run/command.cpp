@@ -5,11 +5,13 @@
 #include <cstring>
 #include <exception>
 #include <fstream>
+#include <initializer_list>
 #include <iostream>
 #include <optional>
 #include <stdexcept>
 #include <stop_token>
 
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <penstock/base/exception_text.hpp>
@@ -72,9 +74,17 @@ void write_report(const std::string& path, const report& done) {
   if (!file) throw std::runtime_error("the report could not be written to " + path);
 }
 
+// A closed one would be taken by whatever is opened next, and the journal would get the output. What takes its place
+// fails as it would.
+void hold_standard_descriptors() {
+  for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO})
+    if (::fcntl(fd, F_GETFD) < 0) (void)!::open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY);
+}
+
 int execute(const run_plan& plan) {
   item_source items(plan.items);
-  std::optional<interrupts> signals(std::in_place);
+  // When the terminal goes, so do the jobs: they are in groups of their own, and nobody else would tell them.
+  std::optional<interrupts> signals(std::in_place, std::initializer_list<int>{SIGHUP, SIGQUIT});
   if (items.reads_terminal()) std::cerr << "penstock: items, one on each line; Ctrl-D ends them\n";
   const auto column_names = items.read_header(signals->first());
   if (plan.dry_run) return print_commands(plan, items, column_names);
@@ -124,9 +134,10 @@ int execute(const run_plan& plan) {
   {
     const std::stop_callback first(signals->first(), [&] {
       ends.drain();
-      shown.say("penstock: finishing what is in work; once more (Ctrl-C) to kill it");
+      if (signals->count() == 1) shown.say("penstock: finishing what is in work; once more (Ctrl-C) to kill it");
     });
     const std::stop_callback second(signals->second(), [&] {
+      if (signals->last_signal() == SIGHUP) return ends.end();
       ends.kill();
       jobs.kill_all();
     });
@@ -163,6 +174,7 @@ int execute(const run_plan& plan) {
 }  // namespace
 
 int run_command(std::span<const std::string> words) {
+  hold_standard_descriptors();
   try {
     // For the build, which installs them.
     if (words.size() == 1 && words.front() == "--print-manual") return (std::cout << manual_page()) ? 0 : exit_failed;

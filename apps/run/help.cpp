@@ -43,7 +43,8 @@ constexpr std::string_view ending =
 Options of a stage, and those under failure, stand before its command. Where they stand before the first one, --cwd,
 --env and those under failure are meant for all stages.
 What the last stage prints is the output. stderr of every stage goes to stderr.
-Ctrl-C, or SIGTERM: no more items are begun, those in work are finished. Twice: they are killed, with all they started.
+Ctrl-C, or SIGTERM: no more items are begun, those in work are finished. Twice, or Ctrl-\: they are killed, with all they
+started. When the terminal closes they are ended, too, unless nohup is before it.
 
 exit code: 0 all went well, 1 some failed (told on stderr), 2 usage, 130 interrupted
 )";

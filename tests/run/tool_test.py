@@ -239,6 +239,20 @@ def a_full_disk_is_told():
     assert done.returncode == 1 and "No space left" in done.stderr, done
 
 
+def a_closed_standard_descriptor_is_not_taken_by_something_else():
+    def without(*numbers):
+        return lambda: [os.close(n) for n in numbers]
+    done = run("echo", preexec_fn=without(0))
+    assert done.returncode == 2 and "stdin" in done.err, done
+    assert run("echo", ":::", "x", preexec_fn=without(0)).out == "x\n"
+    done = run("--journal", "closed.journal", "echo", ":::", "x", preexec_fn=without(0, 1))
+    assert done.returncode == 1 and "Bad file descriptor" in done.err, done
+    assert lines(scratch / "closed.journal") == ["penstock journal 1"]
+    (scratch / "closed.journal").unlink()
+    assert run("--journal", "closed.journal", "echo x >&2", ":::", "x", preexec_fn=without(0, 1, 2)).returncode == 0
+    assert [line.split("\t")[0] for line in lines(scratch / "closed.journal")] == ["penstock journal 1", "done"]
+
+
 # --- bounds ---
 
 def no_stage_runs_further_ahead_than_was_declared():
@@ -492,6 +506,30 @@ def two_interrupts_kill_groups_and_strays():
     assert child.returncode == 130, child.returncode
     left = [pid for pid in lines(mine / "pids") if alive(pid)]
     assert not left, left
+
+
+def nothing_survives_the_terminal():
+    for number in (signal.SIGHUP, signal.SIGQUIT):
+        mine = scratch / f"gone-{number}"
+        mine.mkdir()
+        script = "trap 'echo told >>told' TERM; sleep 1000 & echo $! >>pids; setsid sh -c 'echo $$ >>pids; exec sleep 1000' & echo $$ >>pids; wait; wait"
+        child = start("-j2", "--term-seq", "TERM,100ms,KILL", script, ":::", "a", "b", cwd=mine)
+        until(lambda: len(lines(mine / "pids")) == 6, child)
+        child.send_signal(number)
+        child.send_signal(number)  # a terminal says it to its foreground, and then its shell does
+        child.communicate(timeout=60)
+        left = [pid for pid in lines(mine / "pids") if alive(pid)]
+        for pid in left:
+            os.kill(int(pid), signal.SIGKILL)
+        assert not left and child.returncode == 130, (number, left, child.returncode)
+        # Politely, where nobody is in a hurry.
+        assert bool(lines(mine / "told")) == (number == signal.SIGHUP), number
+    # nohup means it.
+    child = start("-j1", "echo begun >>hup; until [ -e hup-on ]; do sleep .01; done; echo {}", ":::", "x", preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))
+    until(lambda: lines(scratch / "hup"), child)
+    child.send_signal(signal.SIGHUP)
+    (scratch / "hup-on").touch()
+    assert child.communicate(timeout=60)[0] == "x\n" and child.returncode == 0
 
 
 def a_process_left_behind_does_not_hold_the_run_up():
