@@ -88,7 +88,7 @@ class command_template {
   };
   using pieces = std::vector<piece>;
 
-  void append_item_if_unused();
+  void append_item_if_unused(const std::vector<std::string>& words);
 
   std::string text_;
   bool shell_ = false;

@@ -170,6 +170,26 @@ def where_a_value_would_be_code_the_template_is_refused():
         assert done.returncode == 2 and "{}" in done.err and not done.out, (words, done)
 
 
+def no_value_is_code_for_another_shell():
+    """Each of these would run what a file name says: refused, with a word on what to write."""
+    code = "x'\"; touch pwned; : '\""
+    for words in [["bash -e -c 'echo {}'"], ["bash", "-e", "-c", "echo {}"], ["bash -euo pipefail -c 'echo {}'"], ["sh -c -- 'echo {}'"], ["eval echo {}"],
+                  ["trap 'echo {}' EXIT; true"], ["su -c 'echo {}'"], ["ssh nowhere.invalid 'echo {}'"], ["ssh", "nowhere.invalid", "echo", "{}"], ["sh -c 'echo '{}"]]:
+        done = run(*words, items=code + "\n")
+        assert not (scratch / "pwned").exists() and "would be read as code" in done.err + done.out or words[0] == "bash" and code in done.out, (words, done)
+    # What is said to write instead is there.
+    inner = "bash -c 'echo \"$PENSTOCK_ITEM_STEM|$PENSTOCK_IN_NAME|$PENSTOCK_1|$PENSTOCK_1_DIRECTORY\"'"
+    assert run(inner, ":::", "a/$(id).b").out == "a/$(id)|$(id).b|a/$(id).b|a\n"
+    assert run("echo {{}} \\{} {} \"\\{}\";:", ":::", "$(id)").out == "{} {} $(id) \\$(id)\n"
+
+
+def an_item_without_a_place_is_not_executed():
+    for script in ["true;", "true &", "true\n:;\n", "true # and so on", "cat <<E\nE\ncat <<E\nx\nE"]:
+        done = run(script, ":::", "touch-pwned", "id")
+        assert done.returncode == 2 and "write {} where it belongs" in done.err and not done.out, (script, done)
+    assert run("-j1", "\necho one\necho\n", ":::", "id").out == "one\nid\n"
+
+
 # --- output ---
 
 def output_is_whole_jobs():
@@ -341,7 +361,8 @@ def usage_is_2_with_a_hint():
                         (["--timeout", "soon", "x"], "not a time"), (["--term-seq", "NOPE", "x"], "signals and times"), (["-a", "/not/there", "echo"], "No such file"),
                         (["echo", "|", "cat"], "put the whole command in quotes"), (["--pass", "echo"], "last stage"), (["--header", "echo"], "--csv"),
                         (["--name", "a", "x", "::", "--name", "a", "y"], "two stages"), (["--null=1", "x"], "takes no value"), (["-k", "--line-buffer", "x"], "choose one"),
-                        (["--on-fail", "perhaps", "x"], "stop, drop or retry"), (["echo", "::::", "f"], "GNU parallel")]:
+                        (["--on-fail", "perhaps", "x"], "stop, drop or retry"), (["echo", "::::", "f"], "GNU parallel"),
+                        (["echo", ":::", "a", ":::+", "b"], "GNU parallel"), (["echo", ":::", "a", "::", "cat"], "items come last")]:
         done = run(*words)
         assert done.returncode == 2 and hint in done.err and not done.out, (words, done)
     help_text = run("-j2", "--help")
