@@ -424,6 +424,14 @@ bool command_template::uses(place::what value) const noexcept {
   return false;
 }
 
+bool command_template::asks_for(place::what value) const noexcept {
+  const auto is_it = [&](const place& p) { return p.of == value; };
+  return std::any_of(parameters_.begin(), parameters_.end(), is_it) ||
+         std::any_of(words_.begin(), words_.end(), [&](const pieces& word) {
+           return std::any_of(word.begin(), word.end(), [&](const piece& p) { return p.is_place && is_it(p.place); });
+         });
+}
+
 bool command_template::uses_items() const noexcept {
   for (const pieces& word : words_)
     for (const piece& p : word)

@@ -74,6 +74,8 @@ class command_template {
   [[nodiscard]] const std::string& text() const noexcept { return text_; }
   [[nodiscard]] bool uses(place::what value) const noexcept;
   [[nodiscard]] bool uses_shell() const noexcept { return shell_; }
+  // It has a place for it.
+  [[nodiscard]] bool asks_for(place::what value) const noexcept;
   // Any place but {%}.
   [[nodiscard]] bool uses_items() const noexcept;
   // The program, if it is the same for all items and no shell starts it; else empty.

@@ -120,9 +120,11 @@ const std::array words{
          [](run_plan& r, stage_plan&, const std::string&) { r.mode = output_mode::line_buffered; }},
     word{"tag", 0, "", scope::run, "output", "Each line begins with the item and a tab",
          [](run_plan& r, stage_plan&, const std::string&) { r.tag = true; }},
-    word{"results", 0, "DIR", scope::run, "output",
-         "Keep what every job printed in files: DIR/STAGE/NUMBER/stdout, stderr, item and status",
-         [](run_plan& r, stage_plan&, const std::string& v) { r.results = v; }},
+    word{
+        "results", 0, "DIR", scope::run, "output",
+        "Keep what every job printed in files: DIR/STAGE/NUMBER/stdout, stderr, item and status. With --resume an item "
+        "whose NUMBER was another's is NUMBER~2",
+        [](run_plan& r, stage_plan&, const std::string& v) { r.results = v; }},
     word{"bar", 0, "", scope::run, "output",
          "Progress on stderr: what each stage does, which one sets the pace, how long it will take",
          [](run_plan& r, stage_plan&, const std::string&) { r.bar = true; }},
