@@ -194,6 +194,7 @@ int execute(run_plan plan) {
                 log ? &*log : nullptr,
                 results ? &*results : nullptr};
   report done;
+  bool in_step = true;
   {
     const std::stop_callback first(signals->first(), [&] {
       ends.drain();
@@ -220,6 +221,12 @@ int execute(run_plan plan) {
     shown.finish();
     shown.draw_above({});
     bar.reset();
+    if (const std::string* name = run.out_of_step()) {
+      in_step = false;
+      shown.say("penstock: " + *name +
+                ": a --worker said more than one line for an item: some answers above may belong to "
+                "other items");
+    }
     if (!run.error().empty() && !halts.ended_well())
       shown.say("penstock: the run ended early: " + printable(run.error()));
   }
@@ -231,7 +238,7 @@ int execute(run_plan plan) {
     shown.say("penstock: some processes that jobs had left behind could not be killed");
   if (signals->count() > 0) return exit_interrupted;
   const bool ended_well = done.outcome == outcome::completed || halts.ended_well();
-  return ended_well && done.failed == 0 && !shown.broken() && log_is_whole ? 0 : exit_failed;
+  return ended_well && done.failed == 0 && !shown.broken() && log_is_whole && in_step ? 0 : exit_failed;
 }
 
 }  // namespace

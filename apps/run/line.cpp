@@ -135,6 +135,12 @@ void line::feed(open_source_node<job>& entrance) noexcept {
 
 line::~line() = default;
 
+const std::string* line::out_of_step() const noexcept {
+  for (const auto& stage : stages_)
+    if (!stage->in_step()) return &stage->plan().name;
+  return nullptr;
+}
+
 report line::wait() {
   report r;
   try {

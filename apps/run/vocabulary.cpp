@@ -220,7 +220,7 @@ const std::array words{
     word{"timeout", 0, "TIME", scope::defaults, "failure", "A job that takes longer is ended, and has failed",
          [](run_plan&, stage_plan& s, const std::string& v) { s.timeout = duration_from(v); }},
     word{"term-seq", 0, "SEQUENCE", scope::defaults, "failure",
-         "How a job is ended, with all it has started: signals, and the time each has; by default TERM,2s,KILL",
+         "How a job is ended, with its process group: signals, and the time each has; by default TERM,2s,KILL",
          [](run_plan&, stage_plan& s, const std::string& v) { s.end = termination_from(v); }},
     word{"retries", 0, "N", scope::defaults, "failure", "Try a failed job up to N times more",
          [](run_plan&, stage_plan& s, const std::string& v) {

@@ -86,6 +86,16 @@ void worker_process::start() {
     deadline_ = wait_limit(time_to_start).deadline();
 }
 
+bool worker_process::in_step() noexcept {
+  if (!child_ || !greeted_) return true;
+  try {
+    (void)receive_some();
+  } catch (...) {
+    return true;  // it cannot be read from any more: nothing of it was
+  }
+  return filled_ == consumed_;
+}
+
 void worker_process::reset() noexcept {
   child_ = child();
   requests_.clear();

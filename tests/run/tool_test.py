@@ -8,6 +8,7 @@ import os
 import pathlib
 import random
 import select
+import shutil
 import signal
 import subprocess
 import sys
@@ -418,6 +419,11 @@ for line in sys.stdin:
     assert done.returncode == 1 and done.out == "got a\ngot b\ngot c\n", done
     assert "die: " in done.err and "hang: " in done.err, done.err
     assert run("--worker", "cat {}").returncode == 2
+    # One that says too much, whenever that is found out.
+    for items in ["a\n", "a\nb\nc\n"]:
+        done = run("-j1", "--worker", "while read x; do printf '%s\\nextra\\n' $x; done", items=items)
+        assert done.returncode == 1 and ("more than one line" in done.err or "before it was asked" in done.err), done
+    assert run("-j1", "--worker", "cat; echo goodbye", items="a\nb\n").returncode == 0
 
 
 def a_halt_rule_ends_the_run():
@@ -628,5 +634,8 @@ def orphans_do_not_stay_as_zombies():
 for each in [f for name, f in list(globals().items()) if callable(f) and getattr(f, "__module__", "") == "__main__"
              and f.__code__.co_argcount == 0 and name not in ("test",)]:
     test(each)
-print(f"{passed} passed, {failed} failed")
+os.chdir("/")
+if not failed:
+    shutil.rmtree(scratch)
+print(f"{passed} passed, {failed} failed" + (f", see {scratch}" if failed else ""))
 sys.exit(1 if failed or not passed else 0)
