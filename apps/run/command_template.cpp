@@ -147,7 +147,7 @@ void add_parameters_named(std::string_view text, std::vector<place>& found) {
 
 // As it is read inside such quotes: the shell expands it once, to one word, and does not read what comes out.
 std::string parameter_text(const place& p) {
-  const std::string expansion = "${" + parameter_name(p) + '}';
+  std::string expansion = "${" + parameter_name(p) + '}';
   switch (p.within) {
     case place::quoting::none:
       return '"' + expansion + '"';

@@ -9,7 +9,8 @@
 //          Without any, the item is the command's last word.
 // SAFE     In a shell's script a place becomes a parameter, "${PENSTOCK_ITEM}", whose value the shell never reads as
 //          code, whatever is in it; the quotes around are looked at, so that it is one word. Values put into the text,
-//          however well quoted, would be code again as soon as the place stood between quotes.
+//          however well quoted, would be code again as soon as the place stood between quotes. Where somebody else would
+//          read it as code (inner_code.hpp), the template is refused.
 // SHELL    One word is a script for /bin/sh, and executed without one if no character or first word in it needs one.
 //          Several words are executed as they are.
 // ERRORS   template_error says what is wrong with a template, and what to write instead.

@@ -5,6 +5,7 @@
 #include <system_error>
 #include <utility>
 
+#include <sys/ioctl.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -88,6 +89,9 @@ void worker_process::start() {
 
 bool worker_process::in_step() noexcept {
   if (!child_ || !greeted_) return true;
+  // Or it has answered what it has not read yet, and is still to say what belongs to that.
+  int unread = 0;
+  if (::ioctl(child_.in().get(), FIONREAD, &unread) == 0 && unread > 0) return false;
   try {
     (void)receive_some();
   } catch (...) {

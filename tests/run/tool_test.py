@@ -423,6 +423,9 @@ for line in sys.stdin:
     for items in ["a\n", "a\nb\nc\n"]:
         done = run("-j1", "--worker", "while read x; do printf '%s\\nextra\\n' $x; done", items=items)
         assert done.returncode == 1 and ("more than one line" in done.err or "before it was asked" in done.err), done
+    for _ in range(10):
+        done = run("-j1", "--worker", "while read x; do echo $x; echo extra; done", items="a\nb\nc\n")
+        assert done.returncode == 1 and ("more than one line" in done.err or "before it was asked" in done.err), done
     assert run("-j1", "--worker", "cat; echo goodbye", items="a\nb\n").returncode == 0
 
 
