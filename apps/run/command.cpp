@@ -1,19 +1,26 @@
 #include "apps/run/command.hpp"
 
+#include <algorithm>
+#include <atomic>
 #include <cerrno>
 #include <csignal>
 #include <cstring>
 #include <exception>
 #include <fstream>
+#include <initializer_list>
 #include <iostream>
 #include <optional>
 #include <stdexcept>
 #include <stop_token>
+#include <system_error>
 
+#include <fcntl.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <penstock/base/exception_text.hpp>
 #include <penstock/base/interrupts.hpp>
+#include <penstock/base/unique_fd.hpp>
 #include <penstock/watch/printable.hpp>
 #include <penstock/watch/progress.hpp>
 
@@ -55,8 +62,53 @@ int print_commands(const run_plan& plan, item_source& items, const std::vector<s
 // A program that is not there fails with the first item as well as with the millionth.
 void check_programs(const std::vector<command_template>& templates) {
   for (const command_template& t : templates)
-    if (const std::string name = t.program(); !name.empty() && !process::program_exists(name))
-      throw usage_error("there is no program \"" + name + "\" to be found");
+    if (const std::string name = t.program(); !name.empty() && !process::program_exists(name)) {
+      const bool there = name.find('/') != name.npos && ::access(name.c_str(), F_OK) == 0;
+      throw usage_error(there ? name + " is there, but it cannot be executed: is it a program? (chmod +x)"
+                              : "there is no program \"" + name + "\" to be found");
+    }
+}
+
+// What cannot be opened is told before hours of work, and not after.
+template <class Open>
+void open_for(const char* option, Open open) {
+  try {
+    open();
+  } catch (const std::system_error& e) {
+    throw usage_error(std::string(option) + ' ' + e.what());
+  }
+}
+void check_writable(const std::string& path) {
+  const unique_fd file(::open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0666));
+  if (!file) throw std::system_error(errno, std::generic_category(), path);
+}
+
+// Each job needs descriptors, and without one it would fail for no fault of its own. So the limit is raised as far as it may
+// be (jobs see that only where hundreds were asked for), and where that is not enough there are fewer workers. What is to be
+// said about it; empty: nothing.
+std::string fit_to_descriptors(run_plan& plan) {
+  constexpr std::size_t for_us = 32, for_a_worker = 7;  // pipes, pidfd, files for much output, its processor time
+  std::size_t workers = 0;
+  for (const stage_plan& stage : plan.stages) workers += stage.workers.most();
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return {};
+  const std::size_t needed = for_us + workers * for_a_worker;
+  // Output that waits for its turn may be in files, too.
+  const std::size_t wanted = needed + (plan.keep_order ? 2 * most_in_flight(plan) : 0);
+  if (limit.rlim_cur >= wanted) return {};
+  rlimit raised = limit;
+  raised.rlim_cur = std::min<rlim_t>(wanted, limit.rlim_max);
+  if (::setrlimit(RLIMIT_NOFILE, &raised) == 0) limit = raised;
+  if (limit.rlim_cur >= needed) return {};
+  const std::size_t room = limit.rlim_cur > for_us ? (limit.rlim_cur - for_us) / for_a_worker : 1;
+  std::size_t left = 0;
+  for (stage_plan& stage : plan.stages) {
+    const std::size_t most = std::max<std::size_t>(1, stage.workers.most() * room / workers);
+    stage.workers = worker_count(std::min(stage.workers.least(), most), most);
+    left += most;
+  }
+  return "penstock: " + std::to_string(left) + " workers instead of " + std::to_string(workers) +
+         ": no more files may be open (ulimit -n)";
 }
 
 std::string title_of(const run_plan& plan) {
@@ -72,15 +124,25 @@ void write_report(const std::string& path, const report& done) {
   if (!file) throw std::runtime_error("the report could not be written to " + path);
 }
 
-int execute(const run_plan& plan) {
+// A closed one would be taken by whatever is opened next, and the journal would get the output. What takes its place
+// fails as it would.
+void hold_standard_descriptors() {
+  for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO})
+    if (::fcntl(fd, F_GETFD) < 0) (void)!::open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY);
+}
+
+int execute(run_plan plan) {
   item_source items(plan.items);
-  std::optional<interrupts> signals(std::in_place);
+  // When the terminal goes, so do the jobs: they are in groups of their own, and nobody else would tell them.
+  std::optional<interrupts> signals(std::in_place, std::initializer_list<int>{SIGHUP, SIGQUIT});
   if (items.reads_terminal()) std::cerr << "penstock: items, one on each line; Ctrl-D ends them\n";
   const auto column_names = items.read_header(signals->first());
   if (plan.dry_run) return print_commands(plan, items, column_names);
   check_programs(templates_of(plan, column_names));
   // Whoever reads our output may stop reading: that is an error of write(2) then, not our death. Jobs have the default.
   ::signal(SIGPIPE, SIG_IGN);
+
+  const std::string fewer = fit_to_descriptors(plan);
 
   if (plan.nice) (void)!::nice(plan.nice);
 
@@ -92,10 +154,13 @@ int execute(const run_plan& plan) {
                   if (error != EPIPE) shown.say("penstock: writing to stdout: " + std::string(std::strerror(error)));
                   ends.end();
                 }});
+  if (!fewer.empty()) shown.say(fewer);
   halting halts(plan.halt, ends, [&] { return items.total(); });
-  machine_gate machine(plan.most_load, plan.least_free_memory);
+  machine_gate machine(plan.most_load, plan.least_free_memory, [&] {
+    shown.say("penstock: jobs wait until the machine has room for them (--load, --memfree)");
+  });
   std::optional<journal> done_so_far;
-  if (!plan.journal.empty())
+  const auto open_journal = [&] {
     done_so_far.emplace(plan.journal,
                         plan.retry_failed ? journal::start::retry_failed
                         : plan.resume     ? journal::start::resume
@@ -105,12 +170,20 @@ int execute(const run_plan& plan) {
                                     ": what is done cannot be noted any more");
                           ends.stop();
                         });
+  };
+  if (!plan.journal.empty()) open_for("--journal", open_journal);
+  std::atomic<bool> log_is_whole = true;
   std::optional<job_log> log;
-  if (!plan.job_log.empty())
-    log.emplace(plan.job_log, plan.resume ? append_file::start::as_it_is : append_file::start::empty);
+  const auto open_log = [&] {
+    log.emplace(plan.job_log, plan.resume ? append_file::start::as_it_is : append_file::start::empty, [&](int error) {
+      log_is_whole = false;
+      shown.say("penstock: --joblog " + plan.job_log + ": " + std::strerror(error) + ": it is not whole");
+    });
+  };
+  if (!plan.job_log.empty()) open_for("--joblog", open_log);
   std::optional<results_directory> results;
-  if (!plan.results.empty()) results.emplace(plan.results);
-
+  if (!plan.results.empty()) open_for("--results", [&] { results.emplace(plan.results, plan.resume); });
+  if (!plan.json.empty()) open_for("--json", [&] { check_writable(plan.json); });
   run_room room{plan,
                 shown,
                 jobs,
@@ -121,12 +194,14 @@ int execute(const run_plan& plan) {
                 log ? &*log : nullptr,
                 results ? &*results : nullptr};
   report done;
+  bool in_step = true;
   {
     const std::stop_callback first(signals->first(), [&] {
       ends.drain();
-      shown.say("penstock: finishing what is in work; once more (Ctrl-C) to kill it");
+      if (signals->count() == 1) shown.say("penstock: finishing what is in work; once more (Ctrl-C) to kill it");
     });
     const std::stop_callback second(signals->second(), [&] {
+      if (signals->last_signal() == SIGHUP) return ends.end();
       ends.kill();
       jobs.kill_all();
     });
@@ -146,6 +221,12 @@ int execute(const run_plan& plan) {
     shown.finish();
     shown.draw_above({});
     bar.reset();
+    if (const std::string* name = run.out_of_step()) {
+      in_step = false;
+      shown.say("penstock: " + *name +
+                ": a --worker said more than one line for an item: some answers above may belong to "
+                "other items");
+    }
     if (!run.error().empty() && !halts.ended_well())
       shown.say("penstock: the run ended early: " + printable(run.error()));
   }
@@ -157,12 +238,13 @@ int execute(const run_plan& plan) {
     shown.say("penstock: some processes that jobs had left behind could not be killed");
   if (signals->count() > 0) return exit_interrupted;
   const bool ended_well = done.outcome == outcome::completed || halts.ended_well();
-  return ended_well && done.failed == 0 && !shown.broken() ? 0 : exit_failed;
+  return ended_well && done.failed == 0 && !shown.broken() && log_is_whole && in_step ? 0 : exit_failed;
 }
 
 }  // namespace
 
 int run_command(std::span<const std::string> words) {
+  hold_standard_descriptors();
   try {
     // For the build, which installs them.
     if (words.size() == 1 && words.front() == "--print-manual") return (std::cout << manual_page()) ? 0 : exit_failed;

@@ -36,7 +36,12 @@ class reader {
     while (take(":::")) {
       plan_.items.from_arguments = true;
       auto& list = plan_.items.arguments.emplace_back();
-      while (!at_end() && now() != ":::") list.push_back(next());
+      while (!at_end() && now() != ":::") {
+        if (now() == "::")
+          throw usage_error("items come last: write ::: and the items behind the last stage's command");
+        refuse_others_words();
+        list.push_back(next());
+      }
     }
     return std::move(plan_);
   }
@@ -98,11 +103,14 @@ class reader {
     say(w, plan_, stage, value);
   }
 
+  void refuse_others_words() const {
+    if (now() == ":::+" || now() == "::::" || now() == "::::+")
+      throw usage_error("\"" + now() + "\" is GNU parallel's: here items come from stdin, from -a FILE, or after :::");
+  }
+
   void read_command(stage_plan& stage) {
     while (!at_end() && now() != "::" && now() != ":::") {
-      if (now() == ":::+" || now() == "::::")
-        throw usage_error("\"" + now() +
-                          "\" is GNU parallel's: here items come from stdin, from -a FILE, or after :::");
+      refuse_others_words();
       stage.words.push_back(next());
     }
     if (!stage.words.empty()) return;

@@ -27,6 +27,15 @@ struct slot_lease {
 
 constexpr const char* not_begun = "not begun";
 
+// A message says which item it was; it need not say all of a megabyte.
+std::string shortened(std::string text) {
+  constexpr std::size_t most = 300;
+  if (text.size() <= most) return text;
+  std::size_t end = most;
+  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0) == 0x80) --end;  // not within a letter
+  return text.substr(0, end) + "… (" + std::to_string(text.size()) + " bytes)";
+}
+
 place_values values_of(const job& j, const std::string& stage, std::size_t slot) {
   return {.item = j.item,
           .in = j.from->item,
@@ -114,7 +123,9 @@ attempt_result command_stage::execute(const job& j, std::size_t slot) {
   attempt_result result;
   const place_values values = values_of(j, plan_.name, slot);
   try {
-    if (plan_.worker)
+    if (plan_.worker && j.item.find('\n') != j.item.npos)
+      result.failure = "has a newline in it, and a --worker is written each item as one line";
+    else if (plan_.worker)
       result = workers_.ask(slot, j.item, plan_.timeout,
                             [&] { return command_for({.number = "", .stage = plan_.name, .slot = slot}); });
     else
@@ -160,13 +171,13 @@ attempt_result command_stage::execute_command(const job& j, const place_values& 
 
 void command_stage::keep(const job& j, const place_values& values, const attempt_result& result) {
   if (room_.log)
-    (void)room_.log->add({.number = j.number,
-                          .began = result.began,
-                          .received = result.out_bytes,
-                          .status = result.status,
-                          .command = what_.text_for(values),
-                          .stage = plan_.name,
-                          .attempt = j.attempt});
+    room_.log->add({.number = j.number,
+                    .began = result.began,
+                    .received = result.out_bytes,
+                    .status = result.status,
+                    .command = what_.text_for(values),
+                    .stage = plan_.name,
+                    .attempt = j.attempt});
   if (room_.results)
     room_.results->keep(plan_.name, j.number, j.item,
                         result.failure.empty() ? process::to_string(result.status) : result.failure, result.text);
@@ -196,7 +207,7 @@ void command_stage::fail(job& j, attempt_result&& result) {
   }
   // What is ended with the run is no news, one by one.
   if (is_its_own_fault)
-    room_.shown.say("penstock: " + plan_.name + ": " + printable(j.item) + ": " + printable(result.failure) +
+    room_.shown.say("penstock: " + plan_.name + ": " + shortened(printable(j.item)) + ": " + printable(result.failure) +
                     (again ? ", trying again" : ""));
   if (!again) {
     let_go(j);

@@ -65,6 +65,8 @@ class command_stage {
   [[nodiscard]] const command_template& what() const noexcept { return what_; }
   // As the pipeline is told.
   [[nodiscard]] stage_options options() const;
+  // Of a --worker, when the run is over (worker_pool.hpp).
+  [[nodiscard]] bool in_step() noexcept { return workers_.in_step(); }
 
  private:
   attempt_result execute(const job& j, std::size_t slot);

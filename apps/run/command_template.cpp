@@ -4,8 +4,10 @@
 #include <array>
 #include <charconv>
 #include <optional>
+#include <span>
 #include <utility>
 
+#include "apps/run/inner_code.hpp"
 #include "apps/run/script_quoting.hpp"
 
 namespace penstock::runner {
@@ -55,15 +57,6 @@ std::optional<std::pair<place, std::size_t>> place_at(std::string_view text, con
   // a{3} is a regular expression more often than a column that is not there.
   if (!known.several && p.column > 1) return std::nullopt;
   return std::pair(p, end + 1);
-}
-
-bool is_shell(std::string_view word) {
-  const std::string_view name = word.substr(word.rfind('/') + 1);
-  constexpr std::array<std::string_view, 6> shells{"sh", "bash", "dash", "ksh", "zsh", "ash"};
-  return std::find(shells.begin(), shells.end(), name) != shells.end();
-}
-bool is_script_option(std::string_view word) {
-  return word.size() > 1 && word.front() == '-' && word[1] != '-' && word.back() == 'c';
 }
 
 // Whether only a shell knows what is meant.
@@ -130,9 +123,31 @@ std::string parameter_name(const place& p) {
   return name;
 }
 
+// Those that a text names by themselves ("$PENSTOCK_ITEM_STEM" in an inner shell's script), and that no command has unless
+// it asks: PENSTOCK_ITEM and its like are always there.
+void add_parameters_named(std::string_view text, std::vector<place>& found) {
+  constexpr std::string_view letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ_0123456789";
+  for (std::size_t at = 0; (at = text.find("PENSTOCK_", at)) != text.npos;) {
+    const std::size_t end = std::min(text.find_first_not_of(letters, at), text.size());
+    const std::string_view name = text.substr(at, end - at);
+    at = end;
+    const std::size_t digits = name.find_first_of("0123456789");
+    place p;
+    if (digits != name.npos) std::from_chars(name.data() + digits, name.data() + name.size(), p.column);
+    for (const auto of : {place::what::item, place::what::in, place::what::out, place::what::column})
+      for (const auto part :
+           {place::part::whole, place::part::stem, place::part::name, place::part::directory, place::part::name_stem}) {
+        p.of = of;
+        p.which = part;
+        if (parameter_name(p) == name && (part != place::part::whole || (of == place::what::column && p.column == 1)))
+          found.push_back(p);
+      }
+  }
+}
+
 // As it is read inside such quotes: the shell expands it once, to one word, and does not read what comes out.
 std::string parameter_text(const place& p) {
-  const std::string expansion = "${" + parameter_name(p) + '}';
+  std::string expansion = "${" + parameter_name(p) + '}';
   switch (p.within) {
     case place::quoting::none:
       return '"' + expansion + '"';
@@ -191,29 +206,48 @@ std::string typed(const std::string& value, place::quoting within) {
   return out;
 }
 
+// Whether a place in a word that `reader` reads as code is to be refused, and why. whole: it is all of that word.
+void refuse_code(const code_reader& reader, bool whole, const std::string& spelled, const place& p) {
+  if (reader.is == code_reader::who::nobody || (whole && reader.begins)) return;
+  if (p.of == place::what::number || p.of == place::what::slot) return;  // digits and dots
+  const std::string parameter = "$" + parameter_name(p);
+  const std::string would = "the text of " + spelled + " would be read as code by the ";
+  switch (reader.is) {
+    case code_reader::who::nobody:
+      return;
+    case code_reader::who::shell:
+      throw template_error(would + "inner shell: write \"" + parameter +
+                           "\" there, in single quotes around the whole: it is in the environment");
+    case code_reader::who::other_shell:
+      throw template_error(would + "inner shell: give it to a script as an argument, as in sh -c 'rm -- \"$1\"' sh " +
+                           spelled);
+    case code_reader::who::remote_shell:
+      throw template_error(would + "shell at the other end: send it as data, as in \"printf '%s\\0' " + spelled +
+                           " | ssh HOST 'xargs -0 rm --'\"; or, where it cannot be code, write " + parameter);
+  }
+}
+
 // The quotes around a place in a script; what cannot be made safe there is refused.
-place::quoting quoting_for(std::string_view script, std::size_t at, std::size_t length, const script_position& position,
-                           const place& p) {
+place::quoting quoting_for(std::string_view script, std::size_t at, std::size_t length,
+                           const std::vector<script_position>& positions, const place& p) {
   const std::string spelled(script.substr(at, length));
-  const std::string parameter = "\"$" + parameter_name(p) + '"';
-  const auto refuse_inner_shell = [&] {
-    std::string_view before = script.substr(0, position.opened);
-    const auto words = split_at_blanks(before.substr(before.find_last_of("\n;&|(") + 1));
-    const bool inner = (words.size() > 1 && is_script_option(words.back()) && is_shell(words[words.size() - 2])) ||
-                       (!words.empty() && words.back() == "eval");
-    if (inner)
-      throw template_error("the text of " + spelled + " would be read as code by the inner shell: write " + parameter +
-                           " there, in single quotes around the whole: it is in the environment");
-  };
+  const script_position& position = positions[at];
+  if (position.within == script_position::quoting::none || position.within == script_position::quoting::single_quotes ||
+      position.within == script_position::quoting::double_quotes) {
+    const words_before before = words_of_command(script, positions, at);
+    const std::size_t end = at + length;
+    const bool ends_word =
+        end == script.size() || std::string_view(" \t\n;&|)<>`").find(script[end]) != std::string_view::npos;
+    const bool whole = before.begins_word && ends_word && position.within == script_position::quoting::none;
+    if (!before.redirection) refuse_code(reader_of_next(before.words), whole, spelled, p);
+  }
   switch (position.within) {
     case script_position::quoting::none:
     case script_position::quoting::comment:
       return place::quoting::none;
     case script_position::quoting::single_quotes:
-      refuse_inner_shell();
       return place::quoting::single_quotes;
     case script_position::quoting::double_quotes:
-      refuse_inner_shell();
       return place::quoting::double_quotes;
     case script_position::quoting::here_document:
       return place::quoting::here_document;
@@ -277,12 +311,16 @@ command_template::command_template(std::vector<std::string> words, wording how, 
         at += inner->second + 2;
         continue;
       }
-      auto found = parameter ? std::nullopt : place_at(text.substr(at), known);
+      // \{} is how a shell's text has braces, but for quotes, where the backslash stays, and means itself.
+      const bool escaped = is_script && positions[at].escaped;
+      const bool in_words = escaped && positions[at].within == script_position::quoting::none;
+      auto found = parameter || in_words ? std::nullopt : place_at(text.substr(at), known);
       if (!found) {
         plain += text[at++];
         continue;
       }
-      if (is_script) found->first.within = quoting_for(text, at, found->second, positions[at], found->first);
+      if (is_script) found->first.within = quoting_for(text, at, found->second, positions, found->first);
+      if (escaped) plain += '\\';
       if (!plain.empty()) made.push_back({std::exchange(plain, {})});
       made.push_back({{}, true, found->first});
       at += found->second;
@@ -309,9 +347,12 @@ command_template::command_template(std::vector<std::string> words, wording how, 
         throw template_error("\"" + words[i] + "\" would go to " + words.front() +
                              " as a word: put the whole command in quotes if a shell is to read it, or say --argv");
       // sh -c '… {} …': a script after all, wherever it stands (nice, timeout, env).
-      const bool script = i >= 2 && is_script_option(words[i - 1]) && is_shell(words[i - 2]);
+      const code_reader reader = reader_of_next(std::span(words).first(i));
       pieces made = read(words[i], false);
-      if (script && made.size() > 1) {
+      if (reader.is != code_reader::who::shell)
+        for (const piece& p : made)
+          if (p.is_place) refuse_code(reader, made.size() == 1, "a place", p.place);
+      if (reader.is == code_reader::who::shell && made.size() > 1) {
         made = read(words[i], true);
         for (piece& p : made)
           if (std::exchange(p.is_place, false)) {
@@ -322,7 +363,10 @@ command_template::command_template(std::vector<std::string> words, wording how, 
       words_.push_back(std::move(made));
     }
   }
-  if (takes_item) append_item_if_unused();
+  if (takes_item) append_item_if_unused(words);
+  for (const pieces& word : words_)
+    for (const piece& p : word)
+      if (!p.is_place) add_parameters_named(p.text, parameters_);
   if (shell_)
     for (const piece& p : words_.front()) {
       script_ += p.is_place ? parameter_text(p.place) : p.text;
@@ -330,17 +374,42 @@ command_template::command_template(std::vector<std::string> words, wording how, 
     }
 }
 
-void command_template::append_item_if_unused() {
+void command_template::append_item_if_unused(const std::vector<std::string>& words) {
   for (const pieces& word : words_)
     for (const piece& p : word)
       if (p.is_place || p.text.find("PENSTOCK_") != std::string::npos) return;
   const piece item{{}, true, {}};
-  if (shell_) {
-    words_.front().push_back({" "});
-    words_.front().push_back(item);
-  } else {
+  if (!shell_) {
+    refuse_code(reader_of_next(words), true, "the item", item.place);
     words_.push_back({item});
+    return;
   }
+  // Behind what ends a command it would be one of its own.
+  std::string& script = words_.front().front().text;
+  script.erase(script.find_last_not_of(" \t\n") + 1);
+  const auto parts = split_at_blanks(script);
+  if (parts.empty()) throw template_error("a command is empty");
+  const auto positions = script_quoting(script);
+  const script_position& last = positions.back();
+  constexpr std::array<std::string_view, 4> closing{"}", "fi", "done", "esac"};
+  const bool ends_command = last.within == script_position::quoting::none && !last.escaped &&
+                            std::string_view(";&|").find(script.back()) != std::string_view::npos;
+  const auto in_document = std::find_if(positions.rbegin(), positions.rend(), [](const script_position& p) {
+    return p.within == script_position::quoting::here_document ||
+           p.within == script_position::quoting::quoted_here_document;
+  });
+  const bool ends_document =
+      in_document != positions.rend() &&
+      script.find('\n', static_cast<std::size_t>(positions.rend() - in_document)) == std::string::npos;
+  if (ends_command || ends_document || last.within == script_position::quoting::comment ||
+      std::find(closing.begin(), closing.end(), parts.back()) != closing.end())
+    throw template_error(
+        "the item has no place: write {} where it belongs, since behind the end of the script it would be a command of "
+        "its own; one that needs no item says so with ': {};' at its beginning");
+  script += ' ';
+  const words_before before = words_of_command(script, script_quoting(script), script.size());
+  refuse_code(reader_of_next(before.words), true, "the item", item.place);
+  words_.front().push_back(item);
 }
 
 bool command_template::uses(place::what value) const noexcept {
@@ -353,6 +422,14 @@ bool command_template::uses(place::what value) const noexcept {
         return true;
     }
   return false;
+}
+
+bool command_template::asks_for(place::what value) const noexcept {
+  const auto is_it = [&](const place& p) { return p.of == value; };
+  return std::any_of(parameters_.begin(), parameters_.end(), is_it) ||
+         std::any_of(words_.begin(), words_.end(), [&](const pieces& word) {
+           return std::any_of(word.begin(), word.end(), [&](const piece& p) { return p.is_place && is_it(p.place); });
+         });
 }
 
 bool command_template::uses_items() const noexcept {

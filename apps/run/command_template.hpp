@@ -9,7 +9,8 @@
 //          Without any, the item is the command's last word.
 // SAFE     In a shell's script a place becomes a parameter, "${PENSTOCK_ITEM}", whose value the shell never reads as
 //          code, whatever is in it; the quotes around are looked at, so that it is one word. Values put into the text,
-//          however well quoted, would be code again as soon as the place stood between quotes.
+//          however well quoted, would be code again as soon as the place stood between quotes. Where somebody else would
+//          read it as code (inner_code.hpp), the template is refused.
 // SHELL    One word is a script for /bin/sh, and executed without one if no character or first word in it needs one.
 //          Several words are executed as they are.
 // ERRORS   template_error says what is wrong with a template, and what to write instead.
@@ -74,6 +75,8 @@ class command_template {
   [[nodiscard]] const std::string& text() const noexcept { return text_; }
   [[nodiscard]] bool uses(place::what value) const noexcept;
   [[nodiscard]] bool uses_shell() const noexcept { return shell_; }
+  // It has a place for it.
+  [[nodiscard]] bool asks_for(place::what value) const noexcept;
   // Any place but {%}.
   [[nodiscard]] bool uses_items() const noexcept;
   // The program, if it is the same for all items and no shell starts it; else empty.
@@ -88,7 +91,7 @@ class command_template {
   };
   using pieces = std::vector<piece>;
 
-  void append_item_if_unused();
+  void append_item_if_unused(const std::vector<std::string>& words);
 
   std::string text_;
   bool shell_ = false;

@@ -35,7 +35,10 @@ places in a command
 
 A command of one word is a script for /bin/sh, executed without a shell if it needs none; values are quoted in it, and
 never read as code. A command of several words is executed as it is. (An item that begins with - is still an option to
-the program: write -- before it, as in 'rm -- {}'.) Jobs have an empty stdin.
+the program: write -- before it, as in 'rm -- {}'.) Where another shell would read a value as code (sh -c, eval, trap,
+ssh HOST) the command is refused; in the programs of awk, sed or perl -e it is yours to keep values out: they are in the
+environment. Jobs have an empty stdin, and are not in the terminal's foreground: what asks there for a password is
+stopped.
 )";
 
 constexpr std::string_view ending =
@@ -43,7 +46,8 @@ constexpr std::string_view ending =
 Options of a stage, and those under failure, stand before its command. Where they stand before the first one, --cwd,
 --env and those under failure are meant for all stages.
 What the last stage prints is the output. stderr of every stage goes to stderr.
-Ctrl-C, or SIGTERM: no more items are begun, those in work are finished. Twice: they are killed, with all they started.
+Ctrl-C, or SIGTERM: no more items are begun, those in work are finished. Twice, or Ctrl-\: they are killed, with all
+they started. When the terminal closes they are ended, too, unless nohup is before it.
 
 exit code: 0 all went well, 1 some failed (told on stderr), 2 usage, 130 interrupted
 )";

@@ -42,6 +42,8 @@ item_source::item_source(const item_plan& plan) : plan_(plan) {
     inputs_.push_back({std::move(file), number, name});
   }
   for (const input& in : inputs_) {
+    if (const int flags = ::fcntl(in.fd, F_GETFL); flags < 0 || (flags & O_ACCMODE) == O_WRONLY)
+      throw usage_error(in.name + " cannot be read: give it items, or name a file with -a, or write them after :::");
     struct stat about {};
     const bool regular = ::fstat(in.fd, &about) == 0 && S_ISREG(about.st_mode);
     if (S_ISDIR(about.st_mode)) throw usage_error("-a " + in.name + ": is a directory");

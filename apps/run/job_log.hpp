@@ -4,10 +4,13 @@
 //   Seq Host Starttime JobRuntime Send Receive Exitval Signal Command Stage Attempt
 //
 // THREADS  add() at the same time.
+// ERRORS   std::system_error from the constructor. A disk that is full is told once through on_broken.
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <string>
 
 #include <penstock/process/exit_status.hpp>
@@ -18,7 +21,7 @@ namespace penstock::runner {
 
 class job_log {
  public:
-  job_log(const std::string& path, append_file::start how);
+  job_log(const std::string& path, append_file::start how, std::function<void(int)> on_broken);
 
   struct line {
     std::string number;
@@ -28,11 +31,14 @@ class job_log {
     std::string command, stage;
     unsigned attempt = 0;
   };
-  // errno; 0: none.
-  int add(const line& l);
+  void add(const line& l);
 
  private:
+  void write(const std::string& record);
+
   append_file file_;
+  const std::function<void(int)> on_broken_;
+  std::atomic<bool> told_ = false;
 };
 
 }  // namespace penstock::runner

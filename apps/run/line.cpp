@@ -1,6 +1,8 @@
 #include "apps/run/line.hpp"
 
 #include <exception>
+#include <stdexcept>
+#include <system_error>
 #include <utility>
 
 #include <penstock/pipeline/pipeline.hpp>
@@ -31,6 +33,8 @@ std::vector<command_template> templates_of(const run_plan& plan, const std::vect
   for (const stage_plan& stage : plan.stages) {
     try {
       made.emplace_back(stage.words, stage.wording, columns, !stage.worker);
+      if (made.size() == 1 && made.back().asks_for(place::what::out))
+        throw template_error("{out} is what the stage before has printed, and this is the first");
       if (stage.worker && made.back().uses_items())
         throw template_error("a --worker's command is started once and then written its items: no place but {%} in it");
     } catch (const template_error& e) {
@@ -87,9 +91,12 @@ line::line(run_room& room, item_source& items, const std::vector<std::string>& c
   auto source = open_source<job>{}.make_node(*next, *control_);
   auto* const entrance = static_cast<open_source_node<job>*>(source.get());
   control_->add_in_front(std::move(source));
-  control_->start();
   try {
+    control_->start();
     feeder_ = std::jthread([this, entrance](const std::stop_token&) { feed(*entrance); });
+  } catch (const std::system_error& e) {
+    control_->request_stop();
+    throw std::runtime_error("a thread for each worker cannot be had (" + std::string(e.what()) + "): fewer --jobs");
   } catch (...) {
     control_->request_stop();
     throw;
@@ -127,6 +134,12 @@ void line::feed(open_source_node<job>& entrance) noexcept {
 }
 
 line::~line() = default;
+
+const std::string* line::out_of_step() const noexcept {
+  for (const auto& stage : stages_)
+    if (!stage->in_step()) return &stage->plan().name;
+  return nullptr;
+}
 
 report line::wait() {
   report r;

@@ -35,6 +35,8 @@ class line {
   [[nodiscard]] report snapshot() const { return control_->snapshot(); }
   // Of a failed run, too: then error() says why it ended.
   report wait();
+  // After wait(): the stage with a --worker that has said more than its answers; null: none.
+  [[nodiscard]] const std::string* out_of_step() const noexcept;
   [[nodiscard]] const std::string& error() const noexcept { return error_; }
 
  private:

@@ -43,6 +43,7 @@ bool machine_gate::enter(std::size_t stage, const std::stop_token& stop) {
       entered = *waiting_.rbegin() <= stage && has_room();
       if (entered) waiting_.erase(mine);
     }
+    if (!entered && !told_.exchange(true)) tell_();
     if (!entered) in_time = sleep_for(std::chrono::milliseconds(500), stop);
   }
   if (!entered) {

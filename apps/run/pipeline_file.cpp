@@ -1,10 +1,15 @@
 #include "apps/run/pipeline_file.hpp"
 
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
 #include <sstream>
 #include <string_view>
+#include <system_error>
 #include <utility>
 
 #include <toml++/toml.h>
+#include <unistd.h>
 
 #include "apps/run/vocabulary.hpp"
 
@@ -17,6 +22,8 @@ class reader {
 
   run_plan read() {
     toml::table file;
+    if (std::error_code none; std::filesystem::is_directory(path_, none)) throw usage_error(path_ + ": is a directory");
+    if (::access(path_.c_str(), R_OK) != 0) throw usage_error(path_ + ": " + std::strerror(errno));
     try {
       file = toml::parse_file(path_);
     } catch (const toml::parse_error& e) {

@@ -2,8 +2,11 @@
 
 #include <array>
 #include <cerrno>
+#include <fstream>
+#include <iterator>
 #include <string_view>
 #include <system_error>
+#include <utility>
 
 #include <fcntl.h>
 #include <unistd.h>
@@ -35,11 +38,26 @@ void write_file(const std::filesystem::path& path, std::string_view text, const 
   }
 }
 
+bool holds_another(const std::filesystem::path& there, const std::string& item) {
+  std::ifstream file(there / "item", std::ios::binary);
+  return file && std::string(std::istreambuf_iterator<char>(file), {}) != item;
+}
+
 }  // namespace
+
+results_directory::results_directory(std::filesystem::path where, bool goes_on)
+    : where_(std::move(where)), goes_on_(goes_on) {
+  std::error_code error;
+  std::filesystem::create_directories(where_, error);
+  if (error) throw std::system_error(error, where_.string());
+  if (::access(where_.c_str(), W_OK) != 0) throw std::system_error(errno, std::generic_category(), where_.string());
+}
 
 void results_directory::keep(const std::string& stage, const std::string& number, const std::string& item,
                              const std::string& status, const printed& what) const {
-  const std::filesystem::path there = where_ / stage / number;
+  std::filesystem::path there = where_ / stage / number;
+  for (int n = 2; goes_on_ && holds_another(there, item); ++n)
+    there = where_ / stage / (number + '~' + std::to_string(n));
   std::filesystem::create_directories(there);
   write_file(there / "item", item);
   write_file(there / "stdout", what.out, &what.out_file);

@@ -33,6 +33,11 @@ class reader {
   void pass(std::size_t count, const level& as) {
     for (; count && at_ < script_.size(); --count) made_[at_++] = {as.within, as.opened};
   }
+  void pass_escape(const level& as) {
+    const std::size_t next = at_ + 1;
+    pass(2, as);
+    if (next < made_.size()) made_[next].escaped = true;
+  }
   void open(quoting within, std::size_t length, std::string_view closes) {
     const std::size_t from = at_;
     pass(length, levels_.back());
@@ -56,7 +61,7 @@ class reader {
       case quoting::double_quotes:
       case quoting::here_document:
       case quoting::arithmetic:
-        if (c == '\\') return pass(2, now);
+        if (c == '\\') return pass_escape(now);
         return expansion(now);
       case quoting::none:
         break;
@@ -64,7 +69,7 @@ class reader {
       case quoting::comment:
         return pass(1, now);  // never a level of its own
     }
-    if (c == '\\') return pass(2, now);
+    if (c == '\\') return pass_escape(now);
     if (c == '\'') return open(quoting::single_quotes, 1, "'");
     if (c == '"') return open(quoting::double_quotes, 1, "\"");
     if (c == '#' && begins_word()) {

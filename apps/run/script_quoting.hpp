@@ -24,6 +24,7 @@ struct script_position {
   };
   quoting within = quoting::none;
   std::size_t opened = 0;  // where that began
+  bool escaped = false;    // a backslash before it takes its meaning from it, or is meant to
 };
 
 // One for each character.

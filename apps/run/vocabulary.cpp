@@ -120,9 +120,11 @@ const std::array words{
          [](run_plan& r, stage_plan&, const std::string&) { r.mode = output_mode::line_buffered; }},
     word{"tag", 0, "", scope::run, "output", "Each line begins with the item and a tab",
          [](run_plan& r, stage_plan&, const std::string&) { r.tag = true; }},
-    word{"results", 0, "DIR", scope::run, "output",
-         "Keep what every job printed in files: DIR/STAGE/NUMBER/stdout, stderr, item and status",
-         [](run_plan& r, stage_plan&, const std::string& v) { r.results = v; }},
+    word{
+        "results", 0, "DIR", scope::run, "output",
+        "Keep what every job printed in files: DIR/STAGE/NUMBER/stdout, stderr, item and status. With --resume an item "
+        "whose NUMBER was another's is NUMBER~2",
+        [](run_plan& r, stage_plan&, const std::string& v) { r.results = v; }},
     word{"bar", 0, "", scope::run, "output",
          "Progress on stderr: what each stage does, which one sets the pace, how long it will take",
          [](run_plan& r, stage_plan&, const std::string&) { r.bar = true; }},
@@ -218,7 +220,7 @@ const std::array words{
     word{"timeout", 0, "TIME", scope::defaults, "failure", "A job that takes longer is ended, and has failed",
          [](run_plan&, stage_plan& s, const std::string& v) { s.timeout = duration_from(v); }},
     word{"term-seq", 0, "SEQUENCE", scope::defaults, "failure",
-         "How a job is ended, with all it has started: signals, and the time each has; by default TERM,2s,KILL",
+         "How a job is ended, with its process group: signals, and the time each has; by default TERM,2s,KILL",
          [](run_plan&, stage_plan& s, const std::string& v) { s.end = termination_from(v); }},
     word{"retries", 0, "N", scope::defaults, "failure", "Try a failed job up to N times more",
          [](run_plan&, stage_plan& s, const std::string& v) {

@@ -1,5 +1,6 @@
 #include "apps/run/worker_pool.hpp"
 
+#include <algorithm>
 #include <exception>
 
 namespace penstock::runner {
@@ -37,6 +38,10 @@ attempt_result worker_pool::ask(std::size_t slot, const std::string& line, std::
   }
   result.status.wall = system::clock::now() - began;
   return result;
+}
+
+bool worker_pool::in_step() noexcept {
+  return std::all_of(workers_.begin(), workers_.end(), [](const auto& w) { return !w || w->in_step(); });
 }
 
 }  // namespace penstock::runner

@@ -27,6 +27,9 @@ class worker_pool {
   attempt_result ask(std::size_t slot, const std::string& line, std::chrono::nanoseconds timeout,
                      const std::function<process::command()>& command);
 
+  // False: one has said more than its answers, which may be those to other items. REQUIRES: nobody asks.
+  [[nodiscard]] bool in_step() noexcept;
+
  private:
   std::vector<std::unique_ptr<process::worker_process>> workers_;
   running_jobs& jobs_;

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cerrno>
 #include <stdexcept>
 #include <system_error>
@@ -24,7 +25,9 @@ void on_signal(int number) {
 
 }  // namespace
 
-interrupts::interrupts() {
+interrupts::interrupts(std::initializer_list<int> at_once) {
+  for (const int number : {SIGINT, SIGTERM}) signals_.push_back({number, false});
+  for (const int number : at_once) signals_.push_back({number, true});
   int fds[2];
   if (::pipe2(fds, O_CLOEXEC | O_NONBLOCK) != 0) throw std::system_error(errno, std::generic_category(), "pipe2");
   read_end_.reset(fds[0]);
@@ -33,7 +36,7 @@ interrupts::interrupts() {
   if (!handler_fd.compare_exchange_strong(none, write_end_.get()))
     throw std::logic_error("penstock: there is an object of class interrupts already");
   // Before the listener starts, which reads them.
-  for (std::size_t i = 0; i < signals_.size(); ++i) ::sigaction(signals_[i], nullptr, &former_[i]);
+  for (taken& s : signals_) ::sigaction(s.number, nullptr, &s.former);
   try {
     listener_ = std::jthread([this] { listen(); });
   } catch (...) {
@@ -44,20 +47,20 @@ interrupts::interrupts() {
   action.sa_handler = on_signal;
   action.sa_flags = SA_RESTART;
   sigemptyset(&action.sa_mask);
-  for (std::size_t i = 0; i < signals_.size(); ++i) {
+  for (const taken& s : signals_) {
     // Started with nohup or in the background of a script, a signal is ignored; that decision is the user's.
-    if (former_[i].sa_handler != SIG_IGN) ::sigaction(signals_[i], &action, nullptr);
+    if (s.former.sa_handler != SIG_IGN) ::sigaction(s.number, &action, nullptr);
   }
 }
 
 interrupts::~interrupts() {
-  for (std::size_t i = 0; i < signals_.size(); ++i) ::sigaction(signals_[i], &former_[i], nullptr);
+  for (const taken& s : signals_) ::sigaction(s.number, &s.former, nullptr);
   handler_fd = -1;
   const unsigned char end = 0;  // no signal has this number
   (void)!::write(write_end_.get(), &end, 1);
   listener_.join();
   // Again: the second signal, heard late, may have set the default action in between.
-  for (std::size_t i = 0; i < signals_.size(); ++i) ::sigaction(signals_[i], &former_[i], nullptr);
+  for (const taken& s : signals_) ::sigaction(s.number, &s.former, nullptr);
 }
 
 void interrupts::listen() {
@@ -68,18 +71,17 @@ void interrupts::listen() {
     if (::read(read_end_.get(), &number, 1) != 1) continue;
     if (number == 0) return;
     last_signal_ = number;
-    switch (++count_) {
-      case 1:
-        first_.request_stop();
-        break;
-      case 2:
-        for (std::size_t i = 0; i < signals_.size(); ++i)
-          if (former_[i].sa_handler != SIG_IGN) ::signal(signals_[i], SIG_DFL);
-        second_.request_stop();
-        break;
-      default:
-        break;
-    }
+    const auto found =
+        std::find_if(signals_.begin(), signals_.end(), [&](const taken& s) { return s.number == number; });
+    const bool at_once = found != signals_.end() && found->at_once;
+    const int before = count_.load();
+    count_ = before + 1 + (at_once && before == 0 ? 1 : 0);
+    if (before == 0) first_.request_stop();
+    if (count_ < 2 || before >= 2) continue;
+    // Those of the terminal's end come twice, from it and from its shell: they do not mean more the second time.
+    for (const taken& s : signals_)
+      if (s.former.sa_handler != SIG_IGN && !s.at_once) ::signal(s.number, SIG_DFL);
+    second_.request_stop();
   }
 }
 

@@ -7,14 +7,16 @@
 // THREADS  One thread of its own reads the signals, so what hangs on the tokens runs there, not in a signal handler.
 // ENDING   The destructor puts the former handlers back. A third signal finds the default action: a program that hangs
 //          in spite of everything can still be ended from the keyboard.
+// AT ONCE  Signals that the constructor is given say stop the first time: interrupts signals({SIGHUP, SIGQUIT}).
 // REQUIRES At most one object at a time in a process (throws std::logic_error): a signal handler is global by nature.
 #pragma once
 
-#include <array>
 #include <atomic>
 #include <csignal>
+#include <initializer_list>
 #include <stop_token>
 #include <thread>
+#include <vector>
 
 #include <penstock/base/unique_fd.hpp>
 
@@ -22,7 +24,7 @@ namespace penstock {
 
 class interrupts {
  public:
-  interrupts();
+  explicit interrupts(std::initializer_list<int> at_once = {});
   interrupts(const interrupts&) = delete;
   interrupts& operator=(const interrupts&) = delete;
   ~interrupts();
@@ -35,14 +37,18 @@ class interrupts {
  private:
   void listen();
 
-  static constexpr std::array<int, 2> signals_{SIGINT, SIGTERM};
+  struct taken {
+    int number;
+    bool at_once;
+    struct sigaction former {};
+  };
   std::stop_source first_;
   std::stop_source second_;
   std::atomic<int> count_ = 0;
   std::atomic<int> last_signal_ = 0;
   unique_fd read_end_;
   unique_fd write_end_;
-  std::array<struct sigaction, signals_.size()> former_{};
+  std::vector<taken> signals_;
   std::jthread listener_;
 };
 

@@ -5,6 +5,7 @@
 #include <system_error>
 #include <utility>
 
+#include <sys/ioctl.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -84,6 +85,19 @@ void worker_process::start() {
     clock_the_next();
   else
     deadline_ = wait_limit(time_to_start).deadline();
+}
+
+bool worker_process::in_step() noexcept {
+  if (!child_ || !greeted_) return true;
+  // Or it has answered what it has not read yet, and is still to say what belongs to that.
+  int unread = 0;
+  if (::ioctl(child_.in().get(), FIONREAD, &unread) == 0 && unread > 0) return false;
+  try {
+    (void)receive_some();
+  } catch (...) {
+    return true;  // it cannot be read from any more: nothing of it was
+  }
+  return filled_ == consumed_;
 }
 
 void worker_process::reset() noexcept {

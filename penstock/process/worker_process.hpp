@@ -8,7 +8,8 @@
 // ENDING   A worker that dies, or takes longer than `deadline` for one request, costs that request, which is the first
 //          that has no reply; it is replaced at the next need, and the requests behind it are sent again.
 // STEP     A worker that says something before it was asked, a greeting or a second line, is out of step: its next reply
-//          would be taken for another request's. It is killed, which costs the request that finds it out.
+//          would be taken for another request's. It is killed, which costs the request that finds it out. What comes too
+//          late for that is seen by in_step(), at the end.
 // THREADS  One at a time.
 #pragma once
 
@@ -97,6 +98,9 @@ class worker_process {
   void add_to(std::vector<pollfd>& fds) const;
   [[nodiscard]] system::clock::time_point look_again_at() const noexcept { return deadline_; }
   void exchange();
+  // False: it has said something that nobody had asked for, so its replies may have been those to other requests. What it
+  // says when its input ends does not count. REQUIRES nothing under way.
+  [[nodiscard]] bool in_step() noexcept;
   // Ends the worker; requests that are under way are forgotten.
   void reset() noexcept;
 

@@ -59,6 +59,24 @@ TEST(interrupts, an_ignored_signal_stays_ignored) {
   ::signal(SIGINT, SIG_DFL);
 }
 
+TEST(interrupts, some_say_stop_the_first_time_and_no_more_the_second) {
+  default_signals();
+  ::signal(SIGHUP, SIG_DFL);
+  struct sigaction now {};
+  {
+    interrupts signals({SIGHUP});
+    ::raise(SIGHUP);
+    until(signals.second());
+    EXPECT_TRUE(signals.first().stop_requested());
+    EXPECT_EQ(signals.last_signal(), SIGHUP);
+    ::raise(SIGHUP);  // the program is still there
+    ::sigaction(SIGINT, nullptr, &now);
+    EXPECT_EQ(now.sa_handler, SIG_DFL);
+  }
+  ::sigaction(SIGHUP, nullptr, &now);
+  EXPECT_EQ(now.sa_handler, SIG_DFL);
+}
+
 TEST(interrupts, there_is_one_at_a_time) {
   const interrupts first;
   EXPECT_THROW(interrupts{}, std::logic_error);

@@ -277,9 +277,15 @@ TEST_F(command_stage_test, a_worker_that_says_too_much_is_out_of_step_and_said_t
   const std::string out_of_step = "the worker was killed: it said something before it was asked";
   worker_process worker(doubling());
   EXPECT_EQ(worker.ask("1"), "2");
+  EXPECT_TRUE(worker.in_step());
   EXPECT_EQ(worker.ask("twice"), "one");
+  EXPECT_FALSE(worker.in_step());
   EXPECT_EQ(heard_of(worker, "5"), out_of_step);
+  EXPECT_TRUE(worker.in_step());  // there is none
   EXPECT_EQ(worker.ask("5"), "10");
+  worker_process early(command::shell("echo early; exec sleep 1000"), {.farewell = std::chrono::seconds(0)});
+  EXPECT_EQ(early.ask("a"), "early");
+  EXPECT_FALSE(early.in_step());  // it has not even read it
   worker_process greeting(command::shell("echo welcome; exec cat"));
   EXPECT_EQ(greeting.ask("a"), "welcome");  // nobody can tell it from a reply, but it does not last
   for (std::string heard; heard != out_of_step;) heard = heard_of(greeting, "b");

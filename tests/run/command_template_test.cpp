@@ -27,7 +27,7 @@ TEST(command_template, one_word_without_anything_for_a_shell_is_executed_directl
 
 TEST(command_template, one_word_with_something_for_a_shell_gets_one) {
   for (const char* shell : {"a; b", "a | b", "a >{}", "echo $HOME", "a *", "'a' {}", "\"a\"", "a\nb", "cd /tmp",
-                            "exit 3", "X=1 cmd", "! true", "~/x", "a # b"})
+                            "exit 3", "X=1 cmd", "! true", "~/x", "a {} # b"})
     EXPECT_TRUE(made({shell}).uses_shell()) << shell;
   EXPECT_EQ(words_for(made({"echo {}; true"}), "$(x)"), (words{"/bin/sh", "-c", "echo \"${PENSTOCK_ITEM}\"; true"}));
 }
@@ -64,6 +64,89 @@ TEST(command_template, values_that_would_be_code_are_refused) {
   for (const char* text : {"bash -c '{}'", "sh -ec \"a {}\"", "eval 'x {}'", "echo $((1 + {}))", "cat <<'X'\n{}\nX\n"})
     EXPECT_THROW(made({text}), template_error) << text;
   EXPECT_NO_THROW(made({"echo $((1 + {#}))"}));
+}
+
+TEST(command_template, whoever_reads_it_again) {
+  for (const char* text : {"bash -e -c 'a {}'",
+                           "bash -euo pipefail -c 'a {}'",
+                           "sh -c -- 'a {}'",
+                           "sh -c -e \"a {}\"",
+                           "bash -c \\\n 'a {}'",
+                           "sh -c 'a '{}",
+                           "sh -c a\\ {}",
+                           "x=$(date); sh -c 'a {}'",
+                           "sh -c '$(date) {}'",
+                           "eval a {}",
+                           "eval \"$x\" {}",
+                           "X=1 eval 'a {}'",
+                           "a && eval a {}",
+                           "trap 'rm {}' EXIT; a",
+                           "su -c 'a {}'",
+                           "su - x -c 'a {}'",
+                           "flock /l -c 'a {}'",
+                           "ssh nas 'rm {}'",
+                           "ssh nas rm {}",
+                           "ssh -p 22 nas rm {}",
+                           "ssh nas -p 22 'rm {}'",
+                           "ssh -p22 -v nas rm {.} >x",
+                           "sudo -u a ssh nas \"rm {}\"",
+                           "tar c . | ssh nas 'tar x -C {}'",
+                           "echo $(ssh nas 'ls {}')",
+                           "echo `ssh nas 'ls {}'`",
+                           "if a; then ssh b c {}; fi",
+                           "echo \"$(ssh nas \"ls {}\")\"",
+                           "ssh nas rm; true | ssh nas rm"})
+    EXPECT_THROW(made({text}, wording::shell), template_error) << text;
+  EXPECT_THROW(made({"ssh", "nas", "rm", "{}"}), template_error);
+  EXPECT_THROW(made({"ssh", "nas", "rm"}), template_error);
+  EXPECT_THROW(made({"su", "-c", "rm {}"}), template_error);
+  EXPECT_EQ(words_for(made({"bash", "-eo", "pipefail", "-c", "a {}"}), "i").back(), "a \"${PENSTOCK_ITEM}\"");
+  // What is no code, and what is meant.
+  for (const char* text : {"ssh {} uptime",
+                           "ssh -p 22 {} uptime >{}.log",
+                           "ssh {} uptime 2>&1 > '{}'",
+                           "ssh nas {}",
+                           "ssh nas",
+                           "sh -c {}",
+                           "sh -c 'echo \"$1\"' sh {}",
+                           "sh -c 'x;y' sh '{}'",
+                           "bash -o '{}' a",
+                           "sh '{}'",
+                           "eval {}",
+                           "grep -r eval {}",
+                           "grep ssh a {}",
+                           "cp ssh a '{}'",
+                           "trap 'rm x' EXIT; a {}",
+                           "eval a; b {}",
+                           "(eval a) ; b {}",
+                           "echo $(eval a) {}",
+                           "printf '%s' {} | ssh nas 'xargs rm --'",
+                           "ssh nas 'a {#}'",
+                           "flock /l a {}",
+                           "ssh nas a >{}",
+                           "ssh nas a <'{}'",
+                           "ssh nas $(a {}) # b",
+                           "case {} in a) b {};; esac"})
+    EXPECT_NO_THROW(made({text}, wording::shell)) << text;
+}
+
+TEST(command_template, an_item_without_a_place_is_no_command) {
+  for (const char* text : {"a;", "a &", "a |", "a && ", "a # b", "cat <<X\nx\nX", "{ a; }", "if a; then b; fi",
+                           "for i in 1; do a; done", "\n"})
+    EXPECT_THROW(made({text}, wording::shell), template_error) << text;
+  const auto script = [](const char* text) { return words_for(made({text}, wording::shell), "i").back(); };
+  EXPECT_EQ(script("a; b\n\n"), "a; b \"${PENSTOCK_ITEM}\"");
+  EXPECT_EQ(script("cat <<X\nx\nX\nb"), "cat <<X\nx\nX\nb \"${PENSTOCK_ITEM}\"");
+  EXPECT_EQ(script("a \\;"), "a \\; \"${PENSTOCK_ITEM}\"");
+  EXPECT_EQ(script("a ';'"), "a ';' \"${PENSTOCK_ITEM}\"");
+}
+
+TEST(command_template, a_backslash_before_a_place) {
+  const auto script = [](const char* text) { return words_for(made({text}, wording::shell), "i").back(); };
+  EXPECT_EQ(script("find {} -exec a \\{} \\;"), "find \"${PENSTOCK_ITEM}\" -exec a \\{} \\;");
+  EXPECT_EQ(script("a \"C:\\{}\""), "a \"C:\\\\${PENSTOCK_ITEM}\"");
+  EXPECT_EQ(script("a \\\\{}"), "a \\\\\"${PENSTOCK_ITEM}\"");
+  EXPECT_EQ(script("a 'C:\\{}'"), "a 'C:\\'\"${PENSTOCK_ITEM}\"''");
 }
 
 TEST(command_template, columns_are_places_where_there_are_columns) {
