@@ -10,7 +10,9 @@
 namespace penstock {
 
 namespace {
-constexpr std::chrono::milliseconds lookout{1};
+// A sentinel looks soon, in case a batch is stuck, and then less and less often: a look takes a processor from somebody.
+constexpr std::chrono::nanoseconds first_lookout{pace::stuck_ns};
+constexpr int last_lookout = 2, last_lookout_if_full = 5;  // so many times twice as long
 // A computing turn that stands still waits for its slice of a processor, most likely: for that long nobody steps in.
 constexpr std::chrono::milliseconds slices{20};
 }  // namespace
@@ -20,14 +22,15 @@ constexpr std::chrono::milliseconds slices{20};
 void crew_member::turn_begins(const node& at, const pace& p, std::size_t items, std::int64_t now) noexcept {
   if (!shared_) return;
   looks_no_more_in_vain();
-  constexpr std::int64_t soon = std::chrono::nanoseconds(lookout).count();
-  if (p.is_long(items) || items == 1) {
+  const std::int64_t usual = p.each() * static_cast<std::int64_t>(items);
+  if (items == 1) {
     if (!at.computes()) return leave_duty(duty::on, duty::off);
-    const std::int64_t usual = p.each() * static_cast<std::int64_t>(items);
     stuck_from_.store(now + std::max(std::chrono::nanoseconds(slices).count(), 4 * usual), std::memory_order_relaxed);
     return leave_duty(duty::on, duty::computing);
   }
-  stuck_from_.store(now + soon, std::memory_order_relaxed);
+  // Behind an item that takes unusually long, others wait that somebody else can take over.
+  stuck_from_.store(now + pace::stuck_ns + usual, std::memory_order_relaxed);
+  if (p.is_long(items)) leave_duty(duty::on, at.computes() ? duty::computing : duty::off);
   if (crew_.asleep_.load(std::memory_order_relaxed) && !crew_.sentinel_.load(std::memory_order_relaxed))
     crew_.call_one(true);
 }
@@ -175,7 +178,7 @@ bool crew::sleep(crew_member& me) {
     return false;
   }
   bool sentinel = false;
-  int quiet = 0;
+  int quiet = 0, looks = 0;
   me.called_.store(0);
   lie_down(me);
   // Off duty first, then a last look; whoever makes work ready does it the other way round. Computing stages are left to
@@ -188,7 +191,8 @@ bool crew::sleep(crew_member& me) {
     const bool looks_out = !sentinel_.load() && (before != 0 || sentinel) && quiet < 4;
     if (looks_out) sentinel_.store(true);
     lock.unlock();
-    const auto next_look = is_full(before) && on_duty(before) == 0 ? 10 * lookout : lookout;
+    const int last = is_full(before) && on_duty(before) == 0 ? last_lookout_if_full : last_lookout;
+    const auto next_look = first_lookout * (1 << std::min(looks++, last));
     system::futex_wait(me.called_, 0, looks_out ? system::clock::now() + next_look : system::never);
     lock.lock();
     if (looks_out) sentinel_.store(false);
@@ -202,11 +206,13 @@ bool crew::sleep(crew_member& me) {
       me.called_.store(0);
       lie_down(me);
       sentinel = true;
-      quiet = 0;
+      quiet = looks = 0;
     } else if (looks_out) {
-      me.relieves_ = relieve_from_duty_the_stuck();
+      const stuck found = relieve_from_duty_the_stuck();
+      me.relieves_ = found == stuck::somebody;
+      if (found == stuck::maybe_later) sentinel = true;
       const watch w = watch_.load();
-      quiet = w == 0 ? quiet + 1 : 0;
+      quiet = w == 0 && found == stuck::nobody ? quiet + 1 : 0;
       up = me.relieves_ || (what_is_ready(is_full(w)) != readiness::nothing &&
                             (on_duty(w) == 0 || size_ - asleep_.load() < processors_));
     }
@@ -220,18 +226,19 @@ bool crew::sleep(crew_member& me) {
   return true;
 }
 
-bool crew::relieve_from_duty_the_stuck() noexcept {
+crew::stuck crew::relieve_from_duty_the_stuck() noexcept {
   const std::int64_t now = now_ns();
-  bool any = false;
+  stuck found = stuck::nobody;
   for (crew_member* m : members_) {
     const std::int64_t from = m->stuck_from_.load(std::memory_order_relaxed);
-    if (from == 0 || now < from) continue;
-    any = true;
+    if (from == 0) continue;
+    found = std::max(found, now < from ? stuck::maybe_later : stuck::somebody);
+    if (now < from) continue;
     crew_member::duty before = m->duty_.load();
     if (before != crew_member::duty::off && m->duty_.compare_exchange_strong(before, crew_member::duty::off))
       watch_.fetch_sub(share_of(before));
   }
-  return any;
+  return found;
 }
 
 void crew::call_one(bool as_sentinel) noexcept {

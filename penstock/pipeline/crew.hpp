@@ -21,9 +21,9 @@
 //             10 µs an item). So where a stage computes (node::computes(): most of its time at work is processor time), no
 //             thread is woken for it, and none begins a turn there, while as many as there are processors look for work
 //             or compute. Stages that wait for something outside are not held back.
-// SENTINEL    Batches of short items may turn out long after all. While one is under way and others sleep, one of the
-//             sleepers looks up every millisecond: if a batch has been stuck for that long, the rest of it is taken over
-//             and its results are sent on; if there is work and a processor is free, it joins in. It looks after the
+// SENTINEL    Items may take longer than they should. While a batch is under way and others sleep, one of the sleepers
+//             looks up from time to time: if a batch has been stuck for pace::stuck_ns, the rest of it is taken over and
+//             its results are sent on; if there is work and a processor is free, it joins in. It looks after the
 //             computing ones, too: who takes far longer than such items took before no longer counts as one of those who
 //             keep a processor at work. Nobody looks up while nothing is under way: an idle crew costs nothing.
 // FENCES      Crew members store what they did and look later on the same thread. Only those who are not of the crew (a
@@ -154,8 +154,9 @@ class crew {
   [[nodiscard]] bool sleep(crew_member& me);
   // What a member could find. is_full: the processors have enough to do, so computing stages do not count.
   [[nodiscard]] readiness what_is_ready(bool is_full) const noexcept;
-  // Takes members off duty whose batch has been under way for too long. True if there is one.
-  bool relieve_from_duty_the_stuck() noexcept PENSTOCK_REQUIRES(mutex_);
+  // Takes members off duty whose batch has been under way for too long. maybe_later: there is one that is not yet late.
+  enum class stuck : std::uint8_t { nobody, maybe_later, somebody };
+  stuck relieve_from_duty_the_stuck() noexcept PENSTOCK_REQUIRES(mutex_);
   void call_one(bool as_sentinel) noexcept;
 
   // What crew_member::called_ may say; 0: nothing.

@@ -54,7 +54,7 @@ class node {
   [[nodiscard]] virtual readiness ready() const noexcept = 0;
   // Whether items wait here whose results would find room, whether or not a worker is free.
   [[nodiscard]] virtual bool has_work() const noexcept { return false; }
-  // Takes over what others have in their hands at this stage and have not come to in the last millisecond.
+  // Takes over what others have in their hands at this stage and have not come to for a while (pace::stuck_ns).
   virtual void relieve(crew_member&) {}
   // A stage with its own threads: one worker's whole life.
   [[nodiscard]] virtual bool has_own_threads() const noexcept { return false; }

@@ -21,7 +21,8 @@ class pace {
   static constexpr std::int64_t turn_ns = 100'000;
   static constexpr std::int64_t long_ns = 10'000;  // worth waking somebody (6.6 µs) for
   static constexpr std::int64_t surprise_ns = 100'000;
-  static constexpr std::size_t most_at_once = 256;  // beyond that there is nothing left to save
+  static constexpr std::int64_t stuck_ns = 200'000;  // an item under way for so long holds back those taken with it
+  static constexpr std::size_t most_at_once = 256;   // beyond that there is nothing left to save
 
   // How many items to take in one turn.
   [[nodiscard]] std::size_t batch(std::int64_t turn = turn_ns) const noexcept {

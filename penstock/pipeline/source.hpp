@@ -100,7 +100,7 @@ class pull_source_node final : public node {
     return pace_.is_long(1) || room >= next_.room_in_all() / 2 ? readiness::plenty : readiness::some;
   }
   void relieve(crew_member&) override {
-    tray_.take_if_older_than(1'000'000, now_ns(),
+    tray_.take_if_older_than(pace::stuck_ns, now_ns(),
                              [&](const portion<envelope<item>>& made) { next_.accept(made.results, made.count); });
   }
   [[nodiscard]] bool is_over() const noexcept override { return over_.load() || control_.draining(); }

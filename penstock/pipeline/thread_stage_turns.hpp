@@ -262,7 +262,6 @@ void thread_stage<In, F>::carried_turn(const crew_member::burden& b, crew_member
 template <class In, class F>
 void thread_stage<In, F>::relieve(crew_member& me) {
   if constexpr (!stage_traits::is_per_worker<F>) {
-    constexpr std::int64_t stuck = 1'000'000;
     for (std::size_t w = 0; w < range().most(); ++w) {
       post& at = posts_[w];
       const std::int64_t now = now_ns();
@@ -273,7 +272,7 @@ void thread_stage<In, F>::relieve(crew_member& me) {
           std::array<bool, decltype(at.ordered)::most_marked> has_result;
           portion<result_envelope> made;
           std::uint64_t ticket = 0;
-          at.ordered.take_if_older_than(stuck, now, [&](const portion<result_envelope>& done) {
+          at.ordered.take_if_older_than(pace::stuck_ns, now, [&](const portion<result_envelope>& done) {
             made = done;
             results.assign(std::move_iterator(done.results), std::move_iterator(done.results + done.count));
             std::copy_n(done.present, done.items, has_result.begin());
@@ -289,15 +288,16 @@ void thread_stage<In, F>::relieve(crew_member& me) {
             if (entrance_.is_closed()) policy_.control().may_have_ended(*this);
           }
         } else {
-          at.results.take_if_older_than(
-              stuck, now, [&](const portion<result_envelope>& made) { next_->accept(made.results, made.count); });
+          at.results.take_if_older_than(pace::stuck_ns, now, [&](const portion<result_envelope>& made) {
+            next_->accept(made.results, made.count);
+          });
         }
       }
       worker* self = nullptr;
       std::uint64_t batch = 0;  // its first ticket
       auto* const items = me.for_items().template room_for<envelope<In>>(most_at_once);
       std::size_t count = 0;
-      const auto loot = at.items.relieve(stuck, now, [&](envelope<In>* rest, std::size_t n) {
+      const auto loot = at.items.relieve(pace::stuck_ns, now, [&](envelope<In>* rest, std::size_t n) {
         self = hire(now);
         if (self) std::uninitialized_move_n(rest, count = n, items);
         batch = at.ticket.load(std::memory_order_relaxed);
