@@ -193,8 +193,10 @@ void command_stage::let_go(job& j) noexcept {
 void command_stage::fail(job& j, attempt_result&& result) {
   const bool again = result.started && j.attempt <= plan_.retries && !room_.ends.stopped().stop_requested();
   const bool is_its_own_fault = !room_.ends.ended().stop_requested() && result.failure != not_begun;
+  // A retry that was hurried because the run drains says little: a resumed run tries again.
+  const bool was_hurried = plan_.retries > 0 && j.attempt > 1 && room_.ends.drained().stop_requested();
   std::function<void()> note;
-  if (room_.done && !again && is_its_own_fault)
+  if (room_.done && !again && is_its_own_fault && !was_hurried)
     note = [this, k = key_of(j), attempt = j.attempt, why = result.failure] {
       room_.done->note_failed(k, plan_.name, attempt, why);
     };

@@ -41,9 +41,8 @@ class halting {
       case halt_rule::of::never:
         return;
       case halt_rule::of::fail:
-        over = rule_.share > 0 ? ended >= enough_for_a_share &&
-                                     static_cast<double>(failed) >= rule_.share * static_cast<double>(ended)
-                               : failed >= rule_.count;
+        over = reached(failed) || (rule_.share > 0 && ended >= enough_for_a_share &&
+                                   static_cast<double>(failed) >= rule_.share * static_cast<double>(ended));
         break;
       case halt_rule::of::success:
         over = reached(ended - failed);

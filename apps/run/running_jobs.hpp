@@ -42,9 +42,10 @@ class running_jobs {
     return start();
   }
 
-  // A process that was started so: not a stray.
-  void know(pid_t pid) {
+  // A process that was started so: not a stray. instead_of: one that has been collected since; -1 in either: none.
+  void know(pid_t pid, pid_t instead_of) {
     mutex_lock lock(mutex_);
+    ours_.erase(instead_of);
     if (pid > 0) ours_.insert(pid);
   }
 

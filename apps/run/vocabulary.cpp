@@ -83,6 +83,12 @@ process::termination termination_from(const std::string& text) {
   }
 }
 
+// Elsewhere - is often standard output. Here it would be a file of that name, which nobody wants.
+const std::string& file_from(const std::string& name) {
+  if (name == "-") throw usage_error("- is not a file here: say /dev/stdout, /dev/stderr, or ./- if it is called so");
+  return name;
+}
+
 const std::array words{
     // --- items ---
     word{"arg-file", 'a', "FILE", scope::run, "items",
@@ -124,21 +130,21 @@ const std::array words{
         "results", 0, "DIR", scope::run, "output",
         "Keep what every job printed in files: DIR/STAGE/NUMBER/stdout, stderr, item and status. With --resume an item "
         "whose NUMBER was another's is NUMBER~2",
-        [](run_plan& r, stage_plan&, const std::string& v) { r.results = v; }},
+        [](run_plan& r, stage_plan&, const std::string& v) { r.results = file_from(v); }},
     word{"bar", 0, "", scope::run, "output",
          "Progress on stderr: what each stage does, which one sets the pace, how long it will take",
          [](run_plan& r, stage_plan&, const std::string&) { r.bar = true; }},
     word{"json", 0, "FILE", scope::run, "output", "At the end, write what each stage did into FILE, as JSON",
-         [](run_plan& r, stage_plan&, const std::string& v) { r.json = v; }},
+         [](run_plan& r, stage_plan&, const std::string& v) { r.json = file_from(v); }},
     // --- end ---
     word{"halt", 0, "WHEN,WHAT", scope::run, "end",
          "End early: now (what runs is ended) or soon (it is finished), and after what: fail=N, success=N, done=N, or "
          "N% "
-         "of them. fail=N% counts when 20 items have ended",
+         "of them. fail=N%: of those that have ended, when they are 20, or of all, where it is known how many they are",
          [](run_plan& r, stage_plan&, const std::string& v) { r.halt = halt_from(v); }},
     word{"journal", 0, "FILE", scope::run, "end",
          "Note in FILE what is done, so that --resume can go on after an interrupt, a kill -9, a power cut",
-         [](run_plan& r, stage_plan&, const std::string& v) { r.journal = v; }},
+         [](run_plan& r, stage_plan&, const std::string& v) { r.journal = file_from(v); }},
     word{"resume", 0, "", scope::run, "end",
          "Go on with the journal: what is done is not done again, what failed is not tried again. The input may have "
          "become longer, or be in another order",
@@ -146,7 +152,7 @@ const std::array words{
     word{"retry-failed", 0, "", scope::run, "end", "The same, and what failed is tried again",
          [](run_plan& r, stage_plan&, const std::string&) { r.resume = r.retry_failed = true; }},
     word{"joblog", 0, "FILE", scope::run, "end", "A line for each job: GNU parallel's columns, then stage and attempt",
-         [](run_plan& r, stage_plan&, const std::string& v) { r.job_log = v; }},
+         [](run_plan& r, stage_plan&, const std::string& v) { r.job_log = file_from(v); }},
     // --- machine ---
     word{"load", 0, "N", scope::run, "machine",
          "Start no job while the machine's load is above N, or N% of the processors",

@@ -9,7 +9,7 @@ attempt_result worker_pool::ask(std::size_t slot, const std::string& line, std::
                                 const std::function<process::command()>& command) {
   attempt_result result;
   result.began = std::chrono::system_clock::now();
-  auto& worker = workers_.at(slot - 1);
+  auto& worker = workers_.at(slot - 1).process;
   const auto began = system::clock::now();
   try {
     if (!worker)
@@ -17,9 +17,12 @@ attempt_result worker_pool::ask(std::size_t slot, const std::string& line, std::
           command(), process::worker_options{.framing = process::framing::lines, .deadline = timeout});
     // It may be started anew in there.
     const auto answer = jobs_.while_starting([&] {
-      auto made = worker->ask(line, wait_limit(ends_.ended()));
-      jobs_.know(worker->pid());
-      return made;
+      const struct knowing {
+        worker_pool& pool;
+        slot_worker& worker;
+        ~knowing() { pool.know(worker); }
+      } whatever_happens{*this, workers_[slot - 1]};
+      return worker->ask(line, wait_limit(ends_.ended()));
     });
     result.started = true;
     if (answer) {
@@ -40,8 +43,16 @@ attempt_result worker_pool::ask(std::size_t slot, const std::string& line, std::
   return result;
 }
 
+void worker_pool::know(slot_worker& w) {
+  const pid_t now = w.process->pid();
+  if (now == w.known) return;
+  jobs_.know(now, w.known);
+  w.known = now;
+}
+
 bool worker_pool::in_step() noexcept {
-  return std::all_of(workers_.begin(), workers_.end(), [](const auto& w) { return !w || w->in_step(); });
+  return std::all_of(workers_.begin(), workers_.end(),
+                     [](const slot_worker& w) { return !w.process || w.process->in_step(); });
 }
 
 }  // namespace penstock::runner

@@ -31,7 +31,13 @@ class worker_pool {
   [[nodiscard]] bool in_step() noexcept;
 
  private:
-  std::vector<std::unique_ptr<process::worker_process>> workers_;
+  struct slot_worker {
+    std::unique_ptr<process::worker_process> process;
+    pid_t known = -1;  // to the running jobs; it may have been replaced since
+  };
+  void know(slot_worker& w);
+
+  std::vector<slot_worker> workers_;
   running_jobs& jobs_;
   const endings& ends_;
 };

@@ -309,9 +309,8 @@ task<> async_stage<In, F>::process(shift& s, envelope<In> e, std::uint64_t ticke
         cause = std::current_exception();  // retry_if threw
       }
     }
-    bool again = false;
-    if (pause) again = co_await sleep_until(wait_limit(policy_.control().stop_token(), *pause));
-    if (again) {
+    if (pause) (void)co_await sleep_until(wait_limit(policy_.control().drain_token(), *pause));
+    if (pause && !policy_.control().stopping()) {
       s.self.retried.add();
       continue;
     }

@@ -43,7 +43,8 @@ class worker_count {
 };
 inline constexpr worker_count automatic{1, 64};
 
-// A failed item is tried again by the same worker, after a pause that doubles from try to try.
+// A failed item is tried again by the same worker, after a pause that doubles from try to try. A run that drains does
+// not pause: what is left of the attempts is made at once.
 struct retry_policy {
   unsigned attempts = 1;                                              // in all; 1: no retry
   std::chrono::nanoseconds backoff = std::chrono::milliseconds(100);  // before the second attempt

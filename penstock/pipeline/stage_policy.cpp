@@ -55,7 +55,7 @@ bool stage_policy::try_again(unsigned attempt, const std::exception_ptr& cause, 
   const auto pause = pause_after(attempt, cause);
   if (!pause) return false;
   const counted_wait waiting(self, wait_kind::paused);
-  if (!sleep_for(*pause, control_.stop_token())) return false;
+  if (!sleep_for(*pause, control_.drain_token()) && control_.stopping()) return false;
   self.retried.add();
   return true;
 }

@@ -43,8 +43,8 @@ class stage_policy {
   // After a failed attempt: the pause before the next one; empty: there is none.
   [[nodiscard]] std::optional<std::chrono::nanoseconds> pause_after(unsigned attempt,
                                                                     const std::exception_ptr& cause) const;
-  // After a failed attempt: true once the pause before the next one is over; false if there is none, or a stop came in
-  // between.
+  // After a failed attempt: true once the pause before the next one is over, which a drain cuts short; false if there is
+  // none, or a stop came in between.
   bool try_again(unsigned attempt, const std::exception_ptr& cause, worker& self) const;
 
   enum class verdict { failed, dead_lettered };

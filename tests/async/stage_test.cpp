@@ -146,6 +146,21 @@ TEST(async_stage, retries_after_a_pause_and_then_dead_letters) {
   EXPECT_EQ(tries["a"], 3);
 }
 
+TEST(async_stage, a_drain_ends_the_pauses_before_retries_and_not_the_retries) {
+  std::stop_source drain;
+  int calls = 0;
+  const auto f = [&](int) -> task<> {
+    co_await yield_to_others();
+    if (++calls == 1) drain.request_stop();
+    if (calls < 4) throw std::runtime_error("not yet");
+  };
+  const auto r = from(numbers(1)) |
+                 sink("f", f, {.in_flight = 2, .retry = {.attempts = 4, .backoff = 24h, .max_backoff = 24h}}) |
+                 run({.drain = drain.get_token()});
+  EXPECT_EQ(r.delivered, 1u);
+  EXPECT_EQ(r.stages[1].retried, 3u);
+}
+
 TEST(async_stage, a_timeout_ends_an_attempt_that_does_not_listen) {
   const auto f = [](int i) -> task<> {
     if (i == 1) co_await sleep_for(1h);

@@ -124,6 +124,21 @@ TEST(endings, a_stop_ends_the_pause_before_a_retry) {
   EXPECT_EQ(r.returned, 1u);
 }
 
+TEST(endings, a_drain_ends_the_pauses_before_retries_and_not_the_retries) {
+  std::stop_source drain;
+  int calls = 0;
+  const auto r = from(numbers(1)) |
+                 sink("s",
+                      [&](const int&) {
+                        if (++calls == 1) std::thread([&] { drain.request_stop(); }).join();
+                        if (calls < 4) throw std::runtime_error("busy");
+                      },
+                      {.retry = {.attempts = 4, .backoff = 24h, .max_backoff = 24h}}) |
+                 run({.drain = drain.get_token()});
+  EXPECT_EQ(r.delivered, 1u);
+  EXPECT_EQ(r.stages[1].retried, 3u);
+}
+
 TEST(endings, a_stop_before_the_start_ends_the_run_at_once) {
   std::stop_source stop;
   stop.request_stop();

@@ -20,13 +20,6 @@ namespace {
 using namespace std::chrono_literals;
 using await_child_test = nothing_left;
 
-std::string much_text(std::size_t bytes) {
-  std::string text(bytes, '\0');
-  std::uint32_t x = 1;
-  for (char& c : text) c = static_cast<char>('a' + (x = x * 1664525u + 1013904223u) % 26);
-  return text;
-}
-
 TEST_F(await_child_test, tells_how_it_ended) {
   const auto code = []() -> task<int> {
     child c = spawn(command::shell("exit 7"));

@@ -15,12 +15,6 @@ namespace {
 using namespace std::chrono_literals;
 using communication_test = nothing_left;
 
-std::string much_text(std::size_t bytes) {
-  std::string text(bytes, '\0');
-  std::uint32_t x = 1;
-  for (char& c : text) c = static_cast<char>('a' + (x = x * 1664525u + 1013904223u) % 26);
-  return text;
-}
 // The first line that a child says before it goes on with what follows `read`.
 constexpr const char* forever = "while :; do read x || :; done";
 

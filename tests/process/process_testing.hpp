@@ -4,6 +4,7 @@
 
 #include <cerrno>
 #include <cstddef>
+#include <cstdint>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -32,6 +33,14 @@ inline std::map<int, std::string> open_descriptors() {
 inline bool has_children() {
   siginfo_t info{};
   return ::waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) == 0 || errno != ECHILD;
+}
+
+// The same each time, and without a pattern that a lost or doubled block could hide in.
+inline std::string much_text(std::size_t bytes) {
+  std::string text(bytes, '\0');
+  std::uint32_t x = 1;
+  for (char& c : text) c = static_cast<char>('a' + (x = x * 1664525u + 1013904223u) % 26);
+  return text;
 }
 
 class nothing_left : public ::testing::Test {

@@ -436,6 +436,8 @@ def a_halt_rule_ends_the_run():
     assert done.returncode == 1 and done.err.count("exited with 1") == 2, done
     done = run("-j1", "--halt", "soon,fail=50%", "echo {}; test $(({#} % 2)) = 0", items=seq(1000))
     assert done.returncode == 1 and len(done.out.split()) == 20, done.out
+    done = run("-j1", "--halt", "soon,fail=30%", "echo {}; test $(({#} % 2)) = 0", ":::", *range(1, 11))  # three of the ten
+    assert done.returncode == 1 and done.out.split() == ["1", "2", "3", "4", "5"], done.out
     done = run("-j1", "--halt", "soon,done=10%", "echo {}", ":::", *range(50))
     assert done.returncode == 0 and len(done.out.split()) == 5, done
     done = run("-j2", "--halt", "now,fail=1", "if [ {} = 2 ]; then until [ -e halting ]; do sleep .01; done; exit 1; fi; touch halting; sleep 1000", items=seq(2))
@@ -562,6 +564,25 @@ def one_interrupt_drains():
         # What had entered is finished; the third may have been read already.
         assert child.returncode == 130 and {"1", "2"} <= set(out.split()) <= {"1", "2", "3"}, (out, err)
         assert sorted(lines(mine / "begun")) == sorted(out.split()), (out, err)
+
+
+def an_interrupt_does_not_wait_out_the_pauses_before_retries():
+    what = "echo {} >>hurried-tries; [ -e better ]", ":::", "a"
+    child = start("-j1", "--retries", "2", "--backoff", "1h", "--journal", "hurried", *what)
+    assert "trying again" in child.stderr.readline()
+    child.send_signal(signal.SIGINT)
+    err = child.communicate(timeout=60)[1]
+    assert child.returncode == 130 and lines(scratch / "hurried-tries") == ["a"] * 3, err
+    # It had no fair chance: a resumed run tries it again.
+    (scratch / "better").touch()
+    assert run("--journal", "hurried", "--resume", *what).returncode == 0 and len(lines(scratch / "hurried-tries")) == 4
+
+
+def a_dash_is_no_file():
+    for option in "--json", "--journal", "--joblog", "--results":
+        done = run(option, "-", "true", ":::", "a")
+        assert done.returncode == 2 and "/dev/stdout" in done.err, done
+    assert '"delivered":1' in run("--json", "/dev/stdout", "true", ":::", "a").out.replace(" ", "")
 
 
 def two_interrupts_kill_groups_and_strays():

@@ -21,6 +21,7 @@
 #include "tests/queue/linearizable.hpp"
 #include "tests/queue/queue_kinds.hpp"
 #include "tests/simulation/bounds.hpp"
+#include "tests/simulation/explored_queue.hpp"
 
 namespace penstock::simulation {
 inline testing::number number_of(const watched<testing::number>& item) { return item.get(); }
@@ -38,20 +39,7 @@ using testing::number;
 using item = simulation::watched<number>;
 
 template <class Kind>
-class simulated_queue : public ::testing::Test {
- protected:
-  // For capacities 1 and 2.
-  template <class Body>
-  static void explore_both(const simulation::options& within, Body body) {
-    for (const std::size_t capacity : {1, 2}) {
-      const auto done = explore(within, [&] {
-        testing::queue_of<Kind, item> q(capacity);
-        body(q);
-      });
-      if (!done.complete) std::cout << "cut short after " << done.runs << " runs\n";
-    }
-  }
-};
+class simulated_queue : public testing::explored_queue<Kind> {};
 TYPED_TEST_SUITE(simulated_queue, testing::queue_kinds, testing::kind_names);
 
 // Pops until the end; returns the sum.

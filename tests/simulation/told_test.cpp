@@ -17,6 +17,7 @@
 #include "tests/queue/history.hpp"
 #include "tests/queue/queue_kinds.hpp"
 #include "tests/simulation/bounds.hpp"
+#include "tests/simulation/explored_queue.hpp"
 
 namespace penstock {
 namespace {
@@ -116,18 +117,8 @@ class told_one : private wait_line::place {
 };
 
 template <class Kind>
-class simulated_told : public ::testing::Test {
+class simulated_told : public testing::explored_queue<Kind> {
  protected:
-  template <class Body>
-  static void explore_both(const simulation::options& within, Body body) {
-    for (const std::size_t capacity : {1, 2}) {
-      const auto done = explore(within, [&] {
-        testing::queue_of<Kind, item> q(capacity);
-        body(q);
-      });
-      if (!done.complete) std::cout << "cut short after " << done.runs << " runs\n";
-    }
-  }
   template <class Queue>
   static int fill(Queue& q) {
     int in = 0;
