@@ -21,12 +21,13 @@ worker* node::hire(std::int64_t now) noexcept {
     if (at_work_of(now_there) >= present_of(now_there)) return nullptr;
   } while (!manned_.compare_exchange_weak(now_there, now_there + one_at_work));
   worker& w = workers_[pop(free_)];
-  w.wait_ends(now);
+  w.wait_ends(now, ran_dry());
   return &w;
 }
 
 void node::let_go(worker& w, wait_kind why, std::int64_t now) noexcept {
   if (leaving_.load(std::memory_order_relaxed) > 0 && take_one(leaving_)) return dismiss(w, now);
+  if (why == wait_kind::starved) ran_dry_.store(now, std::memory_order_relaxed);
   w.wait_begins(why, now);
   push(free_, index_of(w));
   manned_.fetch_sub(one_at_work);

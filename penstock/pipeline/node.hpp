@@ -89,6 +89,8 @@ class node {
     return present_of(manned_.load(std::memory_order_relaxed)) - leaving_.load(std::memory_order_relaxed);
   }
   [[nodiscard]] bool is_idle() const noexcept { return at_work_of(manned_.load()) == 0; }
+  // When a worker last left and there was no more work; 0: not yet.
+  [[nodiscard]] std::int64_t ran_dry() const noexcept { return ran_dry_.load(std::memory_order_relaxed); }
   // By one thread, the scaler, within the range. remove_worker: one that is free, or else the first to be free. It looks at
   // work for a moment, so the stage may have to be told afterwards that it has ended.
   void add_worker(std::int64_t now) noexcept;
@@ -140,6 +142,7 @@ class node {
   static constexpr std::size_t at_work_of(manning m) noexcept { return m & (one_present - 1); }
   static constexpr std::size_t present_of(manning m) noexcept { return m >> 32; }
   system::atomic<manning> manned_;
+  std::atomic<std::int64_t> ran_dry_ = 0;
   system::atomic<std::size_t> leaving_ = 0;  // so many of them are not wanted any more
   system::atomic<std::size_t> helping_ = 0;
   system::atomic<bool> ended_ = false;

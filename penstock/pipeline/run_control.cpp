@@ -114,7 +114,7 @@ void run_control::own_thread_main(node& n, worker& self) noexcept {
 void run_control::may_have_ended(node& n) noexcept {
   for (std::size_t i = index_of(n); i < nodes_.size() && nodes_[i]->ends_now(); ++i) {
     const std::int64_t now = now_ns();
-    for (worker& w : nodes_[i]->workers()) w.end(now);
+    for (worker& w : nodes_[i]->workers()) w.end(now, nodes_[i]->ran_dry());
     if (i + 1 < nodes_.size())
       nodes_[i + 1]->close_input();
     else
@@ -212,7 +212,7 @@ void run_control::join_all() noexcept {
   for (const auto& n : nodes_) n->hand_back_rest();
   ended_ns_ = now_ns();
   for (const auto& n : nodes_)
-    for (worker& w : n->workers()) w.end(ended_ns_);
+    for (worker& w : n->workers()) w.end(ended_ns_, n->ran_dry());
   phase_ = phase::ended;
 }
 
@@ -271,7 +271,7 @@ report run_control::account() const {
       s.returned += w.returned.get();
       s.out += w.out.get();
       s.retried += w.retried.get();
-      const worker::times t = w.spent(now);
+      const worker::times t = w.spent(now, n->ran_dry());
       sum.life += t.life;
       sum.starved += t.starved;
       sum.blocked += t.blocked;

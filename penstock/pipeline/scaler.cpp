@@ -13,7 +13,7 @@ constexpr std::size_t steps_kept = 64;
 scaling::observation observe(node& n, std::int64_t now, double free_processors) {
   scaling::observation o{.at = now, .workers = n.present()};
   for (const worker& w : n.workers()) {
-    const worker::times t = w.spent(now);
+    const worker::times t = w.spent(now, n.ran_dry());
     o.finished += w.finished();
     o.present += static_cast<std::int64_t>(t.life);
     o.starved += static_cast<std::int64_t>(t.starved);

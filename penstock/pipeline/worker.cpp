@@ -4,7 +4,7 @@
 
 namespace penstock {
 
-worker::times worker::spent(std::int64_t now) const noexcept {
+worker::times worker::spent(std::int64_t now, std::int64_t ran_dry) const noexcept {
   times t;
   const std::int64_t began = began_.load(std::memory_order_relaxed);
   if (began == 0) return t;
@@ -13,7 +13,7 @@ worker::times worker::spent(std::int64_t now) const noexcept {
   std::uint64_t waited[wait_kinds];
   for (std::size_t i = 0; i < wait_kinds; ++i) waited[i] = waited_[i].get();
   if (const std::int64_t since = waiting_since_.load(std::memory_order_relaxed); since && now > since && !ended)
-    waited[static_cast<std::size_t>(kind_.load(std::memory_order_relaxed))] += static_cast<std::uint64_t>(now - since);
+    waited[waits_for(since, ran_dry)] += static_cast<std::uint64_t>(now - since);
   t.starved = waited[0];
   t.blocked = waited[1];
   t.paused = waited[2];

@@ -47,21 +47,20 @@ class alignas(64) worker {
     began_.store(now, std::memory_order_relaxed);
     wait_begins(present ? wait_kind::starved : wait_kind::absent, now);
   }
-  void end(std::int64_t now) noexcept {
+  void end(std::int64_t now, std::int64_t ran_dry) noexcept {
     if (ended_.load(std::memory_order_relaxed)) return;
-    if (waiting_since_.load(std::memory_order_relaxed)) wait_ends(now);
+    if (waiting_since_.load(std::memory_order_relaxed)) wait_ends(now, ran_dry);
     ended_.store(now, std::memory_order_relaxed);
   }
 
-  // Brackets a wait. They do not nest.
+  // Brackets a wait. They do not nest. ran_dry: when the stage last had no work; 0: it always had.
   void wait_begins(wait_kind kind, std::int64_t now) noexcept {
     kind_.store(kind, std::memory_order_relaxed);
     waiting_since_.store(now, std::memory_order_relaxed);
   }
-  void wait_ends(std::int64_t now) noexcept {
+  void wait_ends(std::int64_t now, std::int64_t ran_dry = 0) noexcept {
     const std::int64_t since = waiting_since_.load(std::memory_order_relaxed);
-    waited_[static_cast<std::size_t>(kind_.load(std::memory_order_relaxed))].add(
-        static_cast<std::uint64_t>(now > since ? now - since : 0));
+    waited_[waits_for(since, ran_dry)].add(static_cast<std::uint64_t>(now > since ? now - since : 0));
     waiting_since_.store(0, std::memory_order_relaxed);
   }
 
@@ -90,9 +89,15 @@ class alignas(64) worker {
   struct times {
     std::uint64_t life = 0, starved = 0, blocked = 0, paused = 0, unmanned = 0;  // ns; life: while it was present
   };
-  [[nodiscard]] times spent(std::int64_t now) const noexcept;
+  [[nodiscard]] times spent(std::int64_t now, std::int64_t ran_dry) const noexcept;
 
  private:
+  // Who has left work behind that others have done since is not missed by anybody.
+  [[nodiscard]] std::size_t waits_for(std::int64_t since, std::int64_t ran_dry) const noexcept {
+    const wait_kind kind = kind_.load(std::memory_order_relaxed);
+    return static_cast<std::size_t>(kind == wait_kind::unmanned && ran_dry > since ? wait_kind::starved : kind);
+  }
+
   std::atomic<std::int64_t> began_ = 0;
   std::atomic<std::int64_t> ended_ = 0;
   std::atomic<std::int64_t> waiting_since_ = 0;  // 0: at work

@@ -261,7 +261,7 @@ child spawner::start(const command& what, spawn_options options) {
   for (int attempt = 1;; ++attempt) {
     error = ::posix_spawn(&made->pid, program.c_str(), actions.get(), attributes.get(), words.data(),
                           what.keeps_environment() ? environ : variables.data());
-    if (error != ETXTBSY || attempt > 3) break;
+    if (error != ETXTBSY || attempt > 5) break;
     // A program that was written a moment ago: some other thread's child, between its fork and its exec, still has it
     // open. It is over in a moment, and there is nothing to wait for but time.
     std::this_thread::sleep_for(std::chrono::milliseconds(attempt * attempt));

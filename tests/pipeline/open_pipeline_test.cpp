@@ -2,6 +2,7 @@
 #include <chrono>
 #include <memory>
 #include <string>
+#include <thread>
 
 #include "tests/pipeline/pipeline_testing.hpp"
 
@@ -101,6 +102,17 @@ TEST(open_pipeline, snapshots_are_taken_while_it_runs) {
   gate.open();
   line.close();
   EXPECT_EQ(line.wait().delivered, 5u);
+}
+
+// Bursts, and nothing between them: whoever left a burst before its end must not count as busy until the next one comes.
+TEST(open_pipeline, is_not_busy_while_nothing_comes) {
+  for (int run = 0; run < 20; ++run) {
+    auto line = from<int>() | sink("s", [](int) {}, {.workers = 4, .capacity = 64}) | start();
+    for (int i = 0; i < 1000; ++i) line.push(i);
+    while (line.snapshot().stages[1].busy > .2) std::this_thread::yield();
+    line.close();
+    EXPECT_EQ(line.wait().delivered, 1000u);
+  }
 }
 
 struct unweighable {

@@ -85,6 +85,20 @@ TEST(report, json_escapes_what_users_name) {
       << "a byte that is not UTF-8 must not make the JSON invalid";
 }
 
+TEST(report, who_left_work_that_others_have_done_since_was_not_missed) {
+  worker w;
+  w.begin(1000, true);
+  w.wait_ends(2000);
+  w.wait_begins(wait_kind::unmanned, 3000);
+  EXPECT_EQ(w.spent(5000, 0).unmanned, 2000u);
+  EXPECT_EQ(w.spent(5000, 2500).unmanned, 2000u) << "it ran dry before that";
+  EXPECT_EQ(w.spent(5000, 3500).unmanned, 0u);
+  EXPECT_EQ(w.spent(5000, 3500).starved, 3000u);
+  w.end(6000, 3500);
+  EXPECT_EQ(w.spent(9000, 3500).starved, 4000u);
+  EXPECT_EQ(w.spent(9000, 0).life, 5000u);
+}
+
 TEST(report, durations_are_told_in_the_unit_that_fits) {
   EXPECT_EQ(duration_text(0ns), "0 ns");
   EXPECT_EQ(duration_text(999ns), "999 ns");

@@ -1,5 +1,6 @@
 // A child starts clean, gets exactly what was said, and an error says which of the things said it was.
 #include <array>
+#include <atomic>
 #include <csignal>
 #include <set>
 #include <sstream>
@@ -152,6 +153,25 @@ TEST_F(spawn_test, a_program_that_is_still_being_written_is_told_as_such) {
   const spawn_error e = failure_of({here / "program"});
   EXPECT_EQ(e.code().value(), ETXTBSY);
   EXPECT_TRUE(names(e, "program")) << e.what();
+}
+
+// Each thread's children have, between their start and their program, what the others are writing open.
+TEST_F(spawn_test, programs_that_several_threads_write_and_start_at_once) {
+  const scratch_directory here;
+  std::atomic<int> ended_well = 0;
+  {
+    std::vector<std::jthread> threads;
+    for (int t = 0; t < 4; ++t)
+      threads.emplace_back([&, t] {
+        for (int i = 0; i < 100; ++i) {
+          const auto program = here / (std::to_string(t) + '-' + std::to_string(i));
+          std::filesystem::copy_file("/bin/true", program);
+          child c = spawn({program});
+          ended_well += c.wait().ok();
+        }
+      });
+  }
+  EXPECT_EQ(ended_well, 400);
 }
 
 TEST_F(spawn_test, what_no_program_could_mean_is_an_invalid_argument) {
