@@ -107,7 +107,10 @@ TEST(open_pipeline, snapshots_are_taken_while_it_runs) {
 // Bursts, and nothing between them: whoever left a burst before its end must not count as busy until the next one comes.
 TEST(open_pipeline, is_not_busy_while_nothing_comes) {
   for (int run = 0; run < 20; ++run) {
-    auto line = from<int>() | sink("s", [](int) {}, {.workers = 4, .capacity = 64}) | start();
+    const auto work = [](int) {
+      for (int n = 0; n < 100; ++n) std::this_thread::yield();
+    };
+    auto line = from<int>() | sink("s", work, {.workers = 4, .capacity = 64}) | start();
     for (int i = 0; i < 1000; ++i) line.push(i);
     while (line.snapshot().stages[1].busy > .2) std::this_thread::yield();
     line.close();
