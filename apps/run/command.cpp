@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cctype>
 #include <cerrno>
 #include <csignal>
 #include <cstring>
@@ -29,6 +30,7 @@
 #include "apps/run/help.hpp"
 #include "apps/run/item_source.hpp"
 #include "apps/run/line.hpp"
+#include "apps/run/nearest.hpp"
 
 namespace penstock::runner {
 namespace {
@@ -67,6 +69,26 @@ void check_programs(const std::vector<command_template>& templates) {
       throw usage_error(there ? name + " is there, but it cannot be executed: is it a program? (chmod +x)"
                               : "there is no program \"" + name + "\" to be found");
     }
+}
+
+// What is nearly a column's name is text, such as a part of awk's program; more often it is a slip, and as text it would be
+// in every job.
+void warn_of_slips(const run_plan& plan, const std::vector<std::string>& column_names) {
+  const auto is_of_name = [](unsigned char c) { return std::isalnum(c) || c == '_' || c == '-' || c >= 0x80; };
+  for (const stage_plan& stage : plan.stages)
+    for (const std::string& word : stage.words)
+      for (std::size_t at = word.find('{'); at != word.npos; at = word.find('{', at + 1)) {
+        const std::size_t end = word.find('}', at);
+        if (end == word.npos) break;
+        const std::string name = word.substr(at + 1, end - at - 1);
+        const bool is_shells = at > 0 && (word[at - 1] == '$' || word[at - 1] == '\\' || word[at - 1] == '{');
+        if (is_shells || name.size() < 3 || !std::all_of(name.begin(), name.end(), is_of_name) ||
+            std::find(column_names.begin(), column_names.end(), name) != column_names.end() || name == "out")
+          continue;
+        if (const std::string meant = nearest(name, column_names); !meant.empty())
+          std::cerr << "penstock: {" << printable(name) << "} is no column, and stays as it is; did you mean {"
+                    << printable(meant) << "}?\n";
+      }
 }
 
 // What cannot be opened is told before hours of work, and not after.
@@ -137,6 +159,7 @@ int execute(run_plan plan) {
   std::optional<interrupts> signals(std::in_place, std::initializer_list<int>{SIGHUP, SIGQUIT});
   if (items.reads_terminal()) std::cerr << "penstock: items, one on each line; Ctrl-D ends them\n";
   const auto column_names = items.read_header(signals->first());
+  warn_of_slips(plan, column_names);
   if (plan.dry_run) return print_commands(plan, items, column_names);
   check_programs(templates_of(plan, column_names));
   // Whoever reads our output may stop reading: that is an error of write(2) then, not our death. Jobs have the default.

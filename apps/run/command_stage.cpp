@@ -140,9 +140,12 @@ attempt_result command_stage::execute(const job& j, std::size_t slot) {
 
 process::command command_stage::command_for(const place_values& values) const {
   process::command what = what_.made_for(values);
-  for (const auto& [name, value] : plan_.environment) (void)std::move(what).with(name, value);
-  if (!plan_.directory.empty()) (void)std::move(what).in_directory(plan_.directory);
-  return what;
+  for (const auto& [name, value] : plan_.environment) {
+    process::command with_it = std::move(what).with(name, value);
+    what = std::move(with_it);
+  }
+  if (plan_.directory.empty()) return what;
+  return std::move(what).in_directory(plan_.directory);
 }
 
 attempt_result command_stage::execute_command(const job& j, const place_values& values) {

@@ -10,6 +10,8 @@
 
 #include <sched.h>
 
+#include "apps/run/nearest.hpp"
+
 namespace penstock::runner {
 namespace {
 
@@ -290,28 +292,9 @@ void say(const word& w, run_plan& run, stage_plan& stage, const std::string& val
 }
 
 std::string nearest_word(std::string_view name) {
-  // Levenshtein's distance, row by row.
-  const auto distance = [](std::string_view a, std::string_view b) {
-    std::vector<std::size_t> row(b.size() + 1);
-    for (std::size_t j = 0; j <= b.size(); ++j) row[j] = j;
-    for (std::size_t i = 1; i <= a.size(); ++i) {
-      std::size_t diagonal = std::exchange(row[0], i);
-      for (std::size_t j = 1; j <= b.size(); ++j) {
-        const std::size_t above = row[j];
-        row[j] = std::min({above + 1, row[j - 1] + 1, diagonal + (a[i - 1] == b[j - 1] ? 0 : 1)});
-        diagonal = above;
-      }
-    }
-    return row.back();
-  };
-  std::string nearest;
-  std::size_t least = std::max<std::size_t>(2, name.size() / 3) + 1;
-  for (const word& w : words)
-    if (const std::size_t d = distance(name, w.name); d < least) {
-      least = d;
-      nearest = w.name;
-    }
-  return nearest;
+  std::vector<std::string_view> names;
+  for (const word& w : words) names.push_back(w.name);
+  return nearest(name, names);
 }
 
 }  // namespace penstock::runner

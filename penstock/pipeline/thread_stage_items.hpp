@@ -63,7 +63,7 @@ class thread_stage<In, F>::outputs {
   template <class Value>
   auto wrap(Value&& value) {
     if constexpr (std::is_same_v<std::decay_t<Value>, out> && std::is_rvalue_reference_v<Value&&>) {
-      return result_envelope{box<out>(std::move(value)), number_, entered_ns_, 0};
+      return result_envelope{box<out>(std::forward<Value>(value)), number_, entered_ns_, 0};
     } else {
       out made(std::forward<Value>(value));
       return result_envelope{box<out>(std::move(made)), number_, entered_ns_, 0};

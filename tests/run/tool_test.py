@@ -85,6 +85,9 @@ def items_come_from_arguments_files_and_columns():
     assert run("-j1", "echo {1}-{2}", ":::", "a", "b", ":::", "1", "2").out == "a-1\na-2\nb-1\nb-2\n"
     assert run("-j1", "--csv", "echo {2}+{1}", items='"a ""b"", c",d\r\n"two\nlines",e\n').out == 'd+a "b", c\ne+two\nlines\n'
     assert run("-j1", "--tsv", "--header", "echo {who} {1} {no}", items="who\tage\nBo\t7\n").out == "Bo Bo {no}\n"
+    done = run("-j1", "--csv", "--header", "echo {nmae} ${nmae} {.}", items="name,age\nBo,7\n")
+    assert done.out == "{nmae} Bo,7\n" and done.err.count("did you mean {name}?") == 1, done
+    assert not run("-j1", "--csv", "--header", "echo {age} | awk '{print}'", items="name,age\nBo,7\n").err
     assert run("-j1", "--colsep=::", "echo {2}", items="a::b\n").out == "b\n"
     assert run("echo", items="").out == ""
     assert run("echo {}", ":::").out == ""

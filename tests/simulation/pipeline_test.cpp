@@ -243,6 +243,27 @@ TEST(simulated_pipeline, what_waits_behind_a_slow_item_is_taken_over) {
   });
 }
 
+// Batches that are long, and known to be, hold back those in them as much as short ones that turn out long.
+TEST(simulated_pipeline, what_a_source_has_made_does_not_wait_while_it_waits_for_more) {
+  const auto body = [] {
+    fates all(50);
+    std::int64_t last_early = 0;
+    const auto began = system::clock::now();
+    const auto next = [n = 0]() mutable -> std::optional<int> {
+      (void)sleep_for(++n == 40 ? 50ms : 20us, {});
+      return n <= 50 ? std::optional(n) : std::nullopt;
+    };
+    const auto note = [&](int i) {
+      if (i < 40) last_early = (system::clock::now() - began).count();
+      all.delivered(i);
+    };
+    all.settle_complete(from(next) | stage("work", [](int i) { return i; }, {.workers = 2}) | sink("end", note) |
+                        run());
+    check(last_early < 10'000'000, "those made before are long through");
+  };
+  simulation::simulate_many(1, testing::sanitized ? 50 : 1'000, body, without_haste(0));
+}
+
 // --- early ends ---
 
 TEST(simulated_pipeline, a_stop_at_any_step) {
