@@ -205,7 +205,7 @@ fi
 _arguments -S \
 )";
   for (const word& w : vocabulary()) {
-    const std::string meaning = '[' + for_zsh(w.meaning) + ']';
+    std::string rest = "[" + for_zsh(w.meaning) + "]";
     std::string argument;
     if (!w.argument.empty()) {
       argument = ":" + for_zsh(w.argument) + ":";
@@ -213,8 +213,9 @@ _arguments -S \
       if (w.argument == "FILE") argument += "_files";
       if (w.argument == "DIR") argument += "_files -/";
     }
-    if (w.letter) text += std::string("  '*-") + w.letter + meaning + argument + "' \\\n";
-    text += "  '*--" + std::string(w.name) + meaning + argument + "' \\\n";
+    rest.append(argument).append("' \\\n");
+    if (w.letter) text += std::string("  '*-") + w.letter + rest;
+    text.append("  '*--").append(w.name).append(rest);
   }
   return text + "  '*::command:_normal'\n";
 }

@@ -293,6 +293,7 @@ void say(const word& w, run_plan& run, stage_plan& stage, const std::string& val
 
 std::string nearest_word(std::string_view name) {
   std::vector<std::string_view> names;
+  names.reserve(words.size());
   for (const word& w : words) names.push_back(w.name);
   return nearest(name, names);
 }

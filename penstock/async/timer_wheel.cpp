@@ -14,7 +14,7 @@ void timer_wheel::put(timer& t) noexcept {
   const std::int64_t tick = (t.time_ >> tick_bits) + ((t.time_ & round_up) != 0 ? 1 : 0);
   if (tick <= now_) return overdue_.push_back(t);
   const auto differs = static_cast<std::uint64_t>(tick ^ now_);
-  const int height = (std::bit_width(differs) - 1) / digit_bits;
+  const int height = (static_cast<int>(std::bit_width(differs)) - 1) / digit_bits;
   const auto place = static_cast<std::size_t>(tick >> (height * digit_bits)) % places;
   wheel& w = wheels_[static_cast<std::size_t>(height)];
   w.at[place].push_back(t);

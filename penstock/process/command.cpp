@@ -36,7 +36,7 @@ std::vector<std::string> command::environment() const {
   }
   std::vector<std::string> entries;
   entries.reserve(names.size());
-  for (const auto& [name, value] : names) entries.push_back(name + '=' + value);
+  for (const auto& [name, value] : names) entries.emplace_back(name).append(1, '=').append(value);
   return entries;
 }
 

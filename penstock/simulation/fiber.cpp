@@ -17,7 +17,7 @@ namespace penstock::simulation {
 namespace {
 
 constexpr std::size_t guard_bytes = 4096;
-constexpr std::size_t stack_bytes = 256 * 1024;
+constexpr std::size_t stack_bytes = std::size_t{256} * 1024;
 constexpr std::size_t mapped_bytes = guard_bytes + stack_bytes;
 
 thread_local fiber* leaving = nullptr;

@@ -34,7 +34,7 @@ unsigned take_lowest(std::uint64_t& set) noexcept {
 }
 }  // namespace
 
-scheduler::scheduler(options given) : options_(std::move(given)) {}
+scheduler::scheduler(const options& given) : options_(given) {}
 scheduler::~scheduler() = default;
 
 std::uint64_t scheduler::random() noexcept { return next_of(random_); }

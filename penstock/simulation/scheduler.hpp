@@ -60,7 +60,7 @@ class scheduler {
   using threads = std::uint64_t;  // a bit for each
   static constexpr unsigned most_threads = 64;
 
-  explicit scheduler(options given);
+  explicit scheduler(const options& given);
   scheduler(const scheduler&) = delete;
   scheduler& operator=(const scheduler&) = delete;
   ~scheduler();
@@ -169,7 +169,7 @@ class scheduler {
     enum class how : std::uint8_t { goes_on, times_out, wakes } why;
   };
   struct candidates {
-    std::array<candidate, 2 * most_threads> list;
+    std::array<candidate, std::size_t{2} * most_threads> list;
     unsigned count = 0;
     void add(threads set, candidate::how why) noexcept;
   };

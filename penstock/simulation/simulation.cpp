@@ -85,7 +85,7 @@ class last_words {
 thread_local const scheduler* last_words::current = nullptr;
 
 // A failure again, with a trace this time.
-counterexample explained(const options& o, path decisions, const body& run, const std::string& reason,
+counterexample explained(const options& o, const path& decisions, const body& run, const std::string& reason,
                          const std::string& found_by) {
   const std::string choices = to_text(o, decisions);
   auto [given, led] = from_text(choices);
