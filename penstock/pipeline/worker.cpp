@@ -12,8 +12,11 @@ worker::times worker::spent(std::int64_t now, std::int64_t ran_dry) const noexce
   const auto all = static_cast<std::uint64_t>(std::max<std::int64_t>(0, (ended ? ended : now) - began));
   std::uint64_t waited[wait_kinds];
   for (std::size_t i = 0; i < wait_kinds; ++i) waited[i] = waited_[i].get();
-  if (const std::int64_t since = waiting_since_.load(std::memory_order_relaxed); since && now > since && !ended)
-    waited[waits_for(since, ran_dry)] += static_cast<std::uint64_t>(now - since);
+  if (const std::int64_t since = waiting_since_.load(std::memory_order_relaxed); since && now > since && !ended) {
+    const std::int64_t idle = idle_since(since, ran_dry, now);
+    waited[static_cast<std::size_t>(kind_.load(std::memory_order_relaxed))] += static_cast<std::uint64_t>(idle - since);
+    waited[static_cast<std::size_t>(wait_kind::starved)] += static_cast<std::uint64_t>(now - idle);
+  }
   t.starved = waited[0];
   t.blocked = waited[1];
   t.paused = waited[2];

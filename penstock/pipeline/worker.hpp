@@ -60,7 +60,10 @@ class alignas(64) worker {
   }
   void wait_ends(std::int64_t now, std::int64_t ran_dry = 0) noexcept {
     const std::int64_t since = waiting_since_.load(std::memory_order_relaxed);
-    waited_[waits_for(since, ran_dry)].add(static_cast<std::uint64_t>(now > since ? now - since : 0));
+    const std::int64_t idle = idle_since(since, ran_dry, now);
+    waited_[static_cast<std::size_t>(kind_.load(std::memory_order_relaxed))].add(
+        static_cast<std::uint64_t>(idle > since ? idle - since : 0));
+    waited_[static_cast<std::size_t>(wait_kind::starved)].add(static_cast<std::uint64_t>(now - idle));
     waiting_since_.store(0, std::memory_order_relaxed);
   }
 
@@ -92,10 +95,10 @@ class alignas(64) worker {
   [[nodiscard]] times spent(std::int64_t now, std::int64_t ran_dry) const noexcept;
 
  private:
-  // Who has left work behind that others have done since is not missed by anybody.
-  [[nodiscard]] std::size_t waits_for(std::int64_t since, std::int64_t ran_dry) const noexcept {
-    const wait_kind kind = kind_.load(std::memory_order_relaxed);
-    return static_cast<std::size_t>(kind == wait_kind::unmanned && ran_dry > since ? wait_kind::starved : kind);
+  // Who has left work behind that others have done since is not missed any more from then on. `now`: it is, or was never.
+  [[nodiscard]] std::int64_t idle_since(std::int64_t since, std::int64_t ran_dry, std::int64_t now) const noexcept {
+    const bool left_work = kind_.load(std::memory_order_relaxed) == wait_kind::unmanned;
+    return left_work && ran_dry > since && ran_dry < now ? ran_dry : now;
   }
 
   std::atomic<std::int64_t> began_ = 0;

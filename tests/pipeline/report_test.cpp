@@ -92,10 +92,10 @@ TEST(report, who_left_work_that_others_have_done_since_was_not_missed) {
   w.wait_begins(wait_kind::unmanned, 3000);
   EXPECT_EQ(w.spent(5000, 0).unmanned, 2000u);
   EXPECT_EQ(w.spent(5000, 2500).unmanned, 2000u) << "it ran dry before that";
-  EXPECT_EQ(w.spent(5000, 3500).unmanned, 0u);
-  EXPECT_EQ(w.spent(5000, 3500).starved, 3000u);
+  EXPECT_EQ(w.spent(5000, 3500).unmanned, 500u);
+  EXPECT_EQ(w.spent(5000, 3500).starved, 2500u);
   w.end(6000, 3500);
-  EXPECT_EQ(w.spent(9000, 3500).starved, 4000u);
+  EXPECT_EQ(w.spent(9000, 3500).starved, 3500u);
   EXPECT_EQ(w.spent(9000, 0).life, 5000u);
 }
 
