@@ -28,6 +28,9 @@ for what, value in (("processor time", r["isolated_ratio"]), ("time in all", r["
     print(f"  beside the line: {what:14}{value:7.3f}   (at most 1.05: {'met' if value <= 1.05 else 'NOT MET'})")
 print(f"  bottleneck stage busy          {100 * r['bottleneck_busy']:7.1f} % (at least 95 %: {'met' if r['bottleneck_busy'] >= .95 else 'NOT MET'})")
 
+# A computing stage gives its processor to the other stages' work, too: then it is the processors that set the pace.
+print(f"  processors busy                {100 * r['processors_busy']:7.1f} %, from the first photo to the last")
+
 
 def peak_of(folder):
     gallery = scratch / "gallery"

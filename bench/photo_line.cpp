@@ -95,7 +95,7 @@ int main(int argc, char** argv) {
   const photos::image_library library;
   enum way : std::size_t { serial, line, isolated, ways };
   std::array<std::vector<double>, ways> processor, wall;  // per photo; in all
-  std::vector<double> busy;
+  std::vector<double> busy, processors_busy;
   std::uint64_t photos = 0;
   for (int round = 0; round < rounds; ++round) {
     for (std::size_t turn = 0; turn < ways; ++turn) {
@@ -111,7 +111,10 @@ int main(int argc, char** argv) {
       photos = r.photos;
       processor[now].push_back(r.processor / static_cast<double>(r.photos));
       wall[now].push_back(r.wall);
-      if (now == line) busy.push_back(r.busy);
+      if (now == line) {
+        busy.push_back(r.busy);
+        processors_busy.push_back(r.processor / r.wall / std::thread::hardware_concurrency());
+      }
     }
   }
   std::filesystem::remove_all(scratch / "gallery");
@@ -128,7 +131,7 @@ int main(int argc, char** argv) {
             << ", \"ratio\": " << ratio(processor[line], processor[serial])
             << ", \"isolated_ratio\": " << ratio(processor[isolated], processor[line])
             << ", \"isolated_wall_ratio\": " << ratio(wall[isolated], wall[line])
-            << ", \"bottleneck_busy\": " << median(busy) << ", \"serial_wall_s\": " << median(wall[serial])
-            << ", \"line_wall_s\": " << median(wall[line]) << ", \"isolated_wall_s\": " << median(wall[isolated])
-            << "}\n";
+            << ", \"bottleneck_busy\": " << median(busy) << ", \"processors_busy\": " << median(processors_busy)
+            << ", \"serial_wall_s\": " << median(wall[serial]) << ", \"line_wall_s\": " << median(wall[line])
+            << ", \"isolated_wall_s\": " << median(wall[isolated]) << "}\n";
 }

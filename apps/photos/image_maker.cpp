@@ -17,9 +17,9 @@ void prepare_worker() {
 }  // namespace
 
 void limit_heap() {
-  ::mallopt(M_ARENA_MAX, 2);
-  ::mallopt(M_MMAP_THRESHOLD, 1 << 20);
-  ::mallopt(M_TRIM_THRESHOLD, 4 << 20);
+  ::mallopt(M_ARENA_MAX, 1);
+  ::mallopt(M_MMAP_THRESHOLD, 64 << 20);
+  ::mallopt(M_TRIM_THRESHOLD, 128 << 20);
 }
 
 image_info images_here::probe(const std::filesystem::path& file, const std::stop_token&) {

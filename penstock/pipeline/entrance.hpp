@@ -100,11 +100,12 @@ class entrance {
     room_.fetch_add(static_cast<std::int64_t>(places), std::memory_order_release);
     for_room_.changed(room_for_one());
   }
-  // Waits until something is there (true) or the entrance is closed and drained.
+  // Waits until something was there, which somebody else may have taken by now (true), or the entrance is closed and
+  // drained.
   bool wait_for_items() {
     for_items_.wait_for([&] { return waiting() || is_closed() ? trial::done : trial::again; }, items_or_end(),
                         wait_limit{}, true, false);
-    return waiting() != 0;
+    return !is_drained();
   }
 
   // --- for those who wait without a thread: place::told ---

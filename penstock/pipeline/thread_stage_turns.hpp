@@ -52,7 +52,7 @@ void thread_stage<In, F>::serve(worker&, crew_member& me) {
       }
       wait_kind why = wait_kind::starved;
       std::int64_t now = now_ns();
-      // There is an item, and it cannot be taken: somebody is in the middle of putting it in.
+      // Nothing to take: another worker has it, or somebody is in the middle of putting it in.
       if (!work_once(*self, f, me, now, true, why)) system::yield();
     }
   } else {

@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cstdint>
 #include <iostream>
+#include <memory>
 #include <ranges>
 #include <stop_token>
 #include <utility>
@@ -336,6 +337,23 @@ TEST(simulated_pipeline, pushed_from_outside_and_closed) {
     fates all(2);
     auto line = from<int>() | sink("end", [&](int i) { all.delivered(i); }, {.capacity = 1}) | start();
     check(line.push(1) && line.push(2));
+    line.close();
+    all.settle_complete(line.wait());
+  });
+}
+
+// Two are woken, one takes what there was: the other is still needed.
+TEST(simulated_pipeline, workers_with_threads_of_their_own_stay_until_the_end) {
+  try_it(without_haste(1), 1'000, [] {
+    fates all(2);
+    int gone = 0;
+    const auto factory = [&] {
+      return [&, here = std::shared_ptr<void>(nullptr, [&](void*) { ++gone; })](int i) { all.delivered(i); };
+    };
+    auto line = from<int>() | sink("own", per_worker(factory), {.workers = 2, .capacity = 1}) | start();
+    check(line.push(1) && line.push(2));
+    (void)sleep_for(100ms, {});
+    check(all.count_delivered() == 2 && gone == 0, "both workers are there while more may come");
     line.close();
     all.settle_complete(line.wait());
   });
