@@ -13,6 +13,7 @@ namespace {
 // A sentinel looks soon, in case a batch is stuck, and then less and less often: a look takes a processor from somebody.
 constexpr std::chrono::nanoseconds first_lookout{pace::stuck_ns};
 constexpr int last_lookout = 2, last_lookout_if_full = 5;  // so many times twice as long
+constexpr std::int64_t last_respite = (first_lookout * (1 << last_lookout_if_full)).count();
 // A computing turn that stands still waits for its slice of a processor, most likely: for that long nobody steps in.
 constexpr std::chrono::milliseconds slices{20};
 }  // namespace
@@ -230,10 +231,13 @@ crew::stuck crew::relieve_from_duty_the_stuck() noexcept {
   const std::int64_t now = now_ns();
   stuck found = stuck::nobody;
   for (crew_member* m : members_) {
-    const std::int64_t from = m->stuck_from_.load(std::memory_order_relaxed);
+    std::int64_t from = m->stuck_from_.load(std::memory_order_relaxed);
     if (from == 0) continue;
     found = std::max(found, now < from ? stuck::maybe_later : stuck::somebody);
     if (now < from) continue;
+    // Again later, for what it does meanwhile, and less and less often: it may be stuck for hours.
+    m->respite_ = from == m->respite_ends_ ? std::min(2 * m->respite_, last_respite) : first_lookout.count();
+    if (m->stuck_from_.compare_exchange_strong(from, now + m->respite_)) m->respite_ends_ = now + m->respite_;
     crew_member::duty before = m->duty_.load();
     if (before != crew_member::duty::off && m->duty_.compare_exchange_strong(before, crew_member::duty::off))
       watch_.fetch_sub(share_of(before));

@@ -110,6 +110,9 @@ class crew_member {
   system::atomic<std::int64_t> stuck_from_ = 0;  // ns, when a sentinel steps in; 0: nothing for it here
   system::atomic<duty> duty_ = duty::on;         // a sentinel may set it to off
 
+  // The sentinel's, under the crew's mutex: how long it has put off stuck_from_ after stepping in, and to when.
+  std::int64_t respite_ = 0, respite_ends_ = 0;
+
   system::atomic<std::uint32_t> called_ = 0;  // what it sleeps on; written under the crew's mutex
   bool relieves_ = false;                     // its own
   bool in_vain_ = false;                      // its own: its last look for work found none

@@ -265,6 +265,27 @@ TEST(simulated_pipeline, what_a_source_has_made_does_not_wait_while_it_waits_for
   simulation::simulate_many(1, testing::sanitized ? 50 : 1'000, body, without_haste(0));
 }
 
+// It gets what it has made off its hands; then nobody has to look after it as often as before.
+TEST(simulated_pipeline, a_source_that_waits_for_long_is_left_alone) {
+  const auto body = [] {
+    fates all(60);
+    const auto next = [n = 0]() mutable -> std::optional<int> {
+      (void)sleep_for(++n == 50 ? 2s : 20us, {});
+      return n <= 60 ? std::optional(n) : std::nullopt;
+    };
+    const auto some = [&](int i) -> std::optional<int> {
+      if (i % 4 == 0) return i;
+      all.filtered(i);
+      return std::nullopt;
+    };
+    all.settle(from(next) | stage("some", some) |
+               sink("long", simulation::computing([&](int i) { all.delivered(i); }, 150ms), {.workers = 2}) | run());
+  };
+  simulation::options within = without_haste(0);
+  within.steps = 60'000;  // 23,000 are enough; 160,000 if it is looked after all the time
+  simulation::simulate_many(1, testing::sanitized ? 20 : 200, body, within);
+}
+
 // --- early ends ---
 
 TEST(simulated_pipeline, a_stop_at_any_step) {
