@@ -1,5 +1,7 @@
 #include "apps/photos/image_maker.hpp"
 
+#include <algorithm>
+
 #include <malloc.h>
 
 namespace penstock::photos {
@@ -44,10 +46,33 @@ rendition_set make_there(const make_request& request) {
   return make_renditions(request.file.bytes(), request.options);
 }
 
-photo_file read_shared(const found_photo& found) {
-  process::shared_bytes bytes(static_cast<std::size_t>(found.bytes) + 1);
-  read_whole(found, bytes.writable());
-  bytes.shorten(static_cast<std::size_t>(found.bytes));
+spare_memory::block spare_memory::take(const std::shared_ptr<spare_memory>& from, std::size_t size) {
+  {
+    const mutex_lock lock(from->mutex_);
+    for (auto& spare : from->spare_)
+      if (spare->capacity() >= size) {
+        std::swap(spare, from->spare_.back());
+        block found(from->spare_.back().release(), give_back{from});
+        from->spare_.pop_back();
+        found->resize(size);
+        return found;
+      }
+  }
+  block made(new process::shared_bytes(std::max(size, least_size)), give_back{from});
+  made->resize(size);
+  return made;
+}
+
+void spare_memory::give_back::operator()(process::shared_bytes* block) const noexcept {
+  std::unique_ptr<process::shared_bytes> owned(block);
+  const mutex_lock lock(to->mutex_);
+  if (to->spare_.size() < most_spare) to->spare_.push_back(std::move(owned));
+}
+
+photo_file read_shared(const found_photo& found, const std::shared_ptr<spare_memory>& spare) {
+  auto bytes = spare_memory::take(spare, static_cast<std::size_t>(found.bytes) + 1);
+  read_whole(found, bytes->writable());
+  bytes->resize(static_cast<std::size_t>(found.bytes));
   return photo_file(std::move(bytes));
 }
 

@@ -26,6 +26,7 @@
 #include <utility>
 #include <vector>
 
+#include <penstock/base/mutex.hpp>
 #include <penstock/process/isolated.hpp>
 #include <penstock/process/shared_bytes.hpp>
 
@@ -45,22 +46,40 @@ inline auto wire_parts(image_info& i) {
 }
 inline auto wire_parts(rendition_set& s) { return std::tie(s.renditions, s.fields); }
 
+// Blocks of shared memory that go from photo to photo: new ones would cost a millisecond for each megabyte.
+// THREADS  Every member at the same time.
+class spare_memory {
+ public:
+  struct give_back {
+    std::shared_ptr<spare_memory> to;
+    void operator()(process::shared_bytes* block) const noexcept;
+  };
+  using block = std::unique_ptr<process::shared_bytes, give_back>;
+  spare_memory() { spare_.reserve(most_spare); }
+  [[nodiscard]] static block take(const std::shared_ptr<spare_memory>& from, std::size_t size);
+
+ private:
+  static constexpr std::size_t least_size = 8 << 20, most_spare = 4;
+
+  mutex mutex_;  // guards what follows
+  std::vector<std::unique_ptr<process::shared_bytes>> spare_ PENSTOCK_GUARDED_BY(mutex_);
+};
+
 // A file's contents, in one of two kinds of memory.
 class photo_file {
  public:
   photo_file() = default;
   explicit photo_file(std::vector<std::byte> own) : own_(std::move(own)) {}
-  explicit photo_file(process::shared_bytes shared) : shared_(std::move(shared)), is_shared_(true) {}
+  explicit photo_file(spare_memory::block shared) noexcept : shared_(std::move(shared)) {}
   [[nodiscard]] std::span<const std::byte> bytes() const {
-    return is_shared_ ? shared_.bytes() : std::span<const std::byte>(own_);
+    return shared_ ? std::as_const(*shared_).bytes() : std::span<const std::byte>(own_);
   }
-  // REQUIRES made of shared_bytes.
-  [[nodiscard]] process::shared_bytes& shared() noexcept { return shared_; }
+  // REQUIRES made of shared memory.
+  [[nodiscard]] process::shared_bytes& shared() noexcept { return *shared_; }
 
  private:
   std::vector<std::byte> own_;
-  process::shared_bytes shared_;
-  bool is_shared_ = false;
+  spare_memory::block shared_;
 };
 
 class image_maker {
@@ -105,6 +124,7 @@ struct make_request {
   rendition_options options;
   friend auto wire_parts(make_request& r) { return std::tie(r.file, r.options); }
 };
+[[nodiscard]] photo_file read_shared(const found_photo& found, const std::shared_ptr<spare_memory>& spare);
 probe_answer probe_there(const probe_request& request);
 rendition_set make_there(const make_request& request);
 
@@ -115,15 +135,17 @@ inline void serve_images(int argc, char** argv) { process::serve_if_worker<probe
 template <auto Make = make_there>
 class isolated_images_with : public image_maker {
  public:
-  isolated_images_with(rendition_options options, const process::isolation& how)
-      : options_(std::move(options)), probe_(how), make_(how) {}
+  // spare: may be shared with others of its kind.
+  isolated_images_with(rendition_options options, const process::isolation& how,
+                       std::shared_ptr<spare_memory> spare = std::make_shared<spare_memory>())
+      : options_(std::move(options)), spare_(std::move(spare)), probe_(how), make_(how) {}
 
   image_info probe(const std::filesystem::path& file, const std::stop_token& stop) override {
     auto answer = told_as_bad_photo([&] { return probe_({file, options_}, stop); });
     if (!answer.info) throw not_a_photo(answer.reason);
     return *std::move(answer.info);
   }
-  photo_file read(const found_photo& found) override;
+  photo_file read(const found_photo& found) override { return read_shared(found, spare_); }
   rendition_set make(photo_file& file, const std::stop_token& stop) override {
     make_request request{std::move(file.shared()), options_};
     const struct give_back {
@@ -145,6 +167,7 @@ class isolated_images_with : public image_maker {
   }
 
   const rendition_options options_;
+  const std::shared_ptr<spare_memory> spare_;
   // Two processes, each started when it is first needed: a worker of a stage asks one of them only.
   process::isolated_call<probe_there> probe_;
   process::isolated_call<Make> make_;
@@ -155,11 +178,5 @@ using isolated_images = isolated_images_with<>;
 // keep the buffers of the largest photo each of them ever saw; giving every large buffer back at once costs a page fault
 // for every 4 KiB of the next photo (5,000 per photo, an eighth of all processor time).
 void limit_heap();
-
-[[nodiscard]] photo_file read_shared(const found_photo& found);
-template <auto Make>
-photo_file isolated_images_with<Make>::read(const found_photo& found) {
-  return read_shared(found);
-}
 
 }  // namespace penstock::photos

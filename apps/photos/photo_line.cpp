@@ -289,7 +289,9 @@ std::function<std::unique_ptr<image_maker>(const rendition_options&)> isolated_w
   constexpr std::size_t room_for_libraries = std::size_t{2} << 30;
   if (how.memory_bytes == 0)
     how.memory_bytes = static_cast<std::size_t>(memory_bytes ? memory_bytes : default_memory()) + room_for_libraries;
-  return [how](const rendition_options& options) { return std::make_unique<isolated_images>(options, how); };
+  return [how, spare = std::make_shared<spare_memory>()](const rendition_options& options) {
+    return std::make_unique<isolated_images>(options, how, spare);
+  };
 }
 
 photo_line::~photo_line() = default;

@@ -18,6 +18,7 @@
 //          is called with it. A worker that has looked keeps it until its own object ends.
 // TRUST    A worker maps it to read only: a stray write is a crash there, not a change here. Who may look is who may look
 //          at this process's descriptors: the same user, so it guards against mistakes and not against malice.
+// COST     New memory costs a millisecond for each megabyte: whoever has many blocks to send keeps one and resizes it.
 // MEMORY   The size, rounded up to pages; not on any disk (but in swap, as all memory). One descriptor.
 // THREADS  As any value, but in a worker the first bytes() counts as a change. Move-only.
 // ERRORS   std::system_error, and for a worker that comes too late.
@@ -49,8 +50,10 @@ class shared_bytes {
   [[nodiscard]] std::span<std::byte> writable() noexcept { return {address_, size()}; }
   [[nodiscard]] std::span<const std::byte> bytes() const;
   [[nodiscard]] std::size_t size() const noexcept { return static_cast<std::size_t>(size_); }
-  // Only the first `size` bytes count from now on. REQUIRES at most the present size.
-  void shorten(std::size_t size) noexcept { size_ = size; }
+  // So many bytes count from now on; more than before are what they were when they last counted. REQUIRES at most capacity().
+  void resize(std::size_t size) noexcept { size_ = size; }
+  // The size that it was made with.
+  [[nodiscard]] std::size_t capacity() const noexcept { return mapped_; }
 
   friend auto wire_parts(shared_bytes& b) { return std::tie(b.where_, b.size_); }
 

@@ -264,24 +264,33 @@ TEST(errors, many_timeouts_at_once_each_hit_their_own_item) {
 
 TEST(errors, options_that_contradict_each_other_are_refused_before_anything_starts) {
   int entered = 0;
-  const auto refused = [&](stage_options options, auto function) {
+  const auto refused = [&](const char* why, stage_options options, auto function) {
     try {
-      (void)(from([&]() -> std::optional<int> { return ++entered; }) | sink("s", function, std::move(options)) | run());
+      const auto next = [&]() -> std::optional<int> { return ++entered < 3 ? std::optional(1) : std::nullopt; };
+      (void)(from(next) | sink("s", function, std::move(options)) | run());
     } catch (const std::invalid_argument& e) {
-      return std::string(e.what()).starts_with("penstock: stage \"s\": ");
+      return std::string(e.what()).starts_with("penstock: stage \"s\": ") &&
+             std::string(e.what()).find(why) != std::string::npos;
     }
     return false;
   };
   const auto plain = [](int) {};
-  EXPECT_TRUE(refused({.workers = 0}, plain));
-  EXPECT_TRUE(refused({.capacity = 0}, plain));
-  EXPECT_TRUE(refused({.retry = {.attempts = 0}}, plain));
-  EXPECT_TRUE(refused({.retry = {.jitter = 2}}, plain));
-  EXPECT_TRUE(refused({.limit = {.rate = 1.5}}, plain));
-  EXPECT_TRUE(refused({.timeout = 1s}, plain));
-  EXPECT_TRUE(refused({.capacity_bytes = 10}, plain));
-  EXPECT_TRUE(refused({.workers = 2, .ordered = true}, plain));
-  EXPECT_TRUE(refused({.workers = 2}, [seen = std::vector<int>()](int i) mutable { seen.push_back(i); }));
+  EXPECT_TRUE(refused("at least one worker", {.workers = 0}, plain));
+  EXPECT_TRUE(refused("range of workers", {.workers = {2, 1}}, plain));
+  EXPECT_TRUE(refused("a capacity", {.capacity = 0}, plain));
+  EXPECT_TRUE(refused("retry.attempts", {.retry = {.attempts = 0}}, plain));
+  EXPECT_TRUE(refused("retry.jitter", {.retry = {.jitter = 1.01}}, plain));
+  EXPECT_TRUE(refused("retry.jitter", {.retry = {.jitter = -.01}}, plain));
+  EXPECT_TRUE(refused("limit.rate", {.limit = {.rate = 1.01}}, plain));
+  EXPECT_TRUE(refused("limit.rate", {.limit = {.rate = -.01}}, plain));
+  EXPECT_TRUE(refused("negative", {.timeout = -1s}, plain));
+  EXPECT_TRUE(refused("no std::stop_token", {.timeout = 1s}, plain));
+  EXPECT_TRUE(refused("capacity in bytes", {.capacity_bytes = 10}, plain));
+  EXPECT_TRUE(refused("keep the order", {.workers = 2, .ordered = true}, plain));
+  EXPECT_TRUE(refused("keep the order", {.workers = {1, 2}, .ordered = true}, plain));
+  EXPECT_TRUE(
+      refused("mutable lambda", {.workers = 2}, [seen = std::vector<int>()](int i) mutable { seen.push_back(i); }));
+  EXPECT_TRUE(refused("fixed number", {.workers = {1, 2}}, per_worker([] { return [](int) {}; })));
   EXPECT_EQ(entered, 0);
   const auto used_up = [](std::unique_ptr<int>) {};
   EXPECT_THROW(
@@ -290,6 +299,13 @@ TEST(errors, options_that_contradict_each_other_are_refused_before_anything_star
   EXPECT_THROW((void)(from(std::vector<std::unique_ptr<int>>(1)) |
                       sink("s", used_up, {.dead_letter = [](unfinished_item&&) {}}) | run()),
                std::invalid_argument);
+  // What is just allowed.
+  EXPECT_NO_THROW((void)(from(std::vector<std::unique_ptr<int>>(1)) | sink("s", used_up) | run()));
+  EXPECT_NO_THROW(
+      (void)(from(std::vector{1}) |
+             sink("s", plain, {.capacity = 1, .ordered = true, .limit = {.rate = 1}, .retry = {.jitter = 1}}) | run()));
+  EXPECT_NO_THROW((void)(from(std::vector{1}) | stage("s", [](int i) { return i; }, {.workers = 2, .ordered = true}) |
+                         sink("e", plain, {.workers = {2, 2}}) | run()));
 }
 
 TEST(errors, a_source_or_a_factory_that_throws_fails_the_run_in_its_name) {

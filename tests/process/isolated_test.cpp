@@ -164,10 +164,14 @@ TEST_F(isolated_test, shared_bytes_are_seen_there_and_not_changed_by_mistake) {
   for (const std::size_t size : {0u, 1u, 4096u, 5'000'000u}) {
     document d{shared_bytes(size + 1)};
     std::ranges::fill(d.text.writable(), std::byte{'x'});
-    d.text.shorten(size);
+    d.text.resize(size);
     EXPECT_EQ(reading(d, {}), std::string(size, 'x'));
     document moved{std::move(d.text)};
     EXPECT_EQ(reading(moved, {}), std::string(size, 'x'));
+    // The same memory once more.
+    moved.text.resize(moved.text.capacity());
+    std::ranges::fill(moved.text.writable(), std::byte{'y'});
+    EXPECT_EQ(reading(moved, {}), std::string(size + 1, 'y'));
   }
   document d{shared_bytes(10), true};
   EXPECT_EQ(message_of<worker_died>([&] { reading(d, {}); }).find("the worker was killed by signal 11"), 0u);

@@ -49,7 +49,7 @@ void try_it(const simulation::options& within, std::uint64_t at_random, const si
   const auto done = explore(within, body);
   std::cout << done.runs << " runs of " << done.steps / done.runs << " steps" << (done.complete ? "" : ", cut short")
             << "; seeds 1 to " << at_random << "\n";
-  simulation::simulate_many(1, testing::sanitized ? at_random / 20 : at_random, body, within);
+  simulation::simulate_many(1, testing::few_schedules ? at_random / 20 : at_random, body, within);
 }
 
 // --- to the end ---
@@ -262,7 +262,7 @@ TEST(simulated_pipeline, what_a_source_has_made_does_not_wait_while_it_waits_for
                         run());
     check(last_early < 10'000'000, "those made before are long through");
   };
-  simulation::simulate_many(1, testing::sanitized ? 50 : 1'000, body, without_haste(0));
+  simulation::simulate_many(1, testing::few_schedules ? 50 : 1'000, body, without_haste(0));
 }
 
 // It gets what it has made off its hands; then nobody has to look after it as often as before.
@@ -283,7 +283,7 @@ TEST(simulated_pipeline, a_source_that_waits_for_long_is_left_alone) {
   };
   simulation::options within = without_haste(0);
   within.steps = 60'000;  // 23,000 are enough; 160,000 if it is looked after all the time
-  simulation::simulate_many(1, testing::sanitized ? 20 : 200, body, within);
+  simulation::simulate_many(1, testing::few_schedules ? 20 : 200, body, within);
 }
 
 // --- early ends ---

@@ -34,7 +34,7 @@ simulation::options on_time(unsigned processors = 2) {
 }
 std::uint64_t runs(std::uint64_t count) {
   std::cout << "seeds 1 to " << count << "\n";
-  return testing::sanitized ? count / 20 + 1 : count;
+  return testing::few_schedules ? count / 20 + 1 : count;
 }
 
 // --- processors ---

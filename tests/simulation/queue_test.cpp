@@ -347,7 +347,8 @@ TYPED_TEST(simulated_queue, answers_like_a_queue_that_does_one_thing_at_a_time) 
   std::cout << "seed " << seed << "\n";
   std::mt19937_64 random(seed);
   // Sequentially consistent: the moments of a history are drawn from a counter that the buffers know nothing of.
-  const simulation::options within{.preemptions = 2, .delayed_stores = 0, .runs = testing::sanitized ? 200U : 10'000U};
+  const simulation::options within{
+      .preemptions = 2, .delayed_stores = 0, .runs = testing::few_schedules ? 200U : 10'000U};
   for (int program = 0; program < 60; ++program) {
     const std::size_t capacity = 1 + random() % 2;
     std::vector<std::string> threads(2 + random() % 2);

@@ -177,7 +177,7 @@ void any_pipeline() {
 }
 
 TEST(simulated_pipeline_at_random, everything_ends_and_is_accounted_for) {
-  const std::uint64_t first = 1, count = testing::sanitized ? 300 : 12'000;
+  const std::uint64_t first = 1, count = testing::few_schedules ? 300 : 12'000;
   std::cout << "seeds " << first << " to " << first + count - 1 << "\n";
   const auto done = simulation::simulate_many(first, count, any_pipeline, {.steps = 200'000});
   std::cout << done.steps / done.runs << " steps a run\n";
@@ -186,7 +186,7 @@ TEST(simulated_pipeline_at_random, everything_ends_and_is_accounted_for) {
 // The same seed, the same run: nothing in a pipeline depends on anything else, the jitter of its pauses included.
 TEST(simulated_pipeline_at_random, the_same_seed_does_the_same) {
   const simulation::options with{.steps = 200'000};
-  const std::uint64_t count = testing::sanitized ? 20 : 200;
+  const std::uint64_t count = testing::few_schedules ? 20 : 200;
   EXPECT_EQ(simulation::simulate_many(7, count, any_pipeline, with).hash,
             simulation::simulate_many(7, count, any_pipeline, with).hash);
 }
@@ -233,7 +233,7 @@ TEST(simulated_pipeline_at_random, a_pause_is_the_same_when_a_failure_is_replaye
 
 TEST(simulated_pipeline_at_random, children_of_an_item_come_once_each) {
   std::cout << "seeds from 1\n";
-  simulation::simulate_many(1, testing::sanitized ? 100 : 3'000, [] {
+  simulation::simulate_many(1, testing::few_schedules ? 100 : 3'000, [] {
     const int items = up_to(8);
     const bool in_order = one_in(2);
     std::stop_source stop;
@@ -268,7 +268,7 @@ TEST(simulated_pipeline_at_random, children_of_an_item_come_once_each) {
 
 TEST(simulated_pipeline_at_random, pushed_by_two_and_closed_by_a_third) {
   std::cout << "seeds from 1\n";
-  simulation::simulate_many(1, testing::sanitized ? 100 : 4'000, [] {
+  simulation::simulate_many(1, testing::few_schedules ? 100 : 4'000, [] {
     std::uint64_t pushed = 0, delivered = 0;
     auto line = from<int>() | stage("pass", [](int i) { return i; }, {.workers = up_to(2), .capacity = 1 + choose(2)}) |
                 sink("end", [&](int) { ++delivered; }, {.workers = up_to(2), .capacity = 1 + choose(2)}) | start();
@@ -290,7 +290,7 @@ TEST(simulated_pipeline_at_random, pushed_by_two_and_closed_by_a_third) {
 
 TEST(simulated_pipeline_at_random, destroyed_while_it_runs) {
   std::cout << "seeds from 1\n";
-  simulation::simulate_many(1, testing::sanitized ? 100 : 3'000, [] {
+  simulation::simulate_many(1, testing::few_schedules ? 100 : 3'000, [] {
     const auto slow = simulation::delayed([](int i) { return i; }, 1ms, [](int i) { return i % 3 == 0; });
     auto line = from(numbers(8)) | stage("slow", slow, {.workers = {1, 3}, .capacity = 2, .ordered = one_in(2)}) |
                 sink("end", [](int) {}, {.capacity = 1}) | start();
@@ -321,7 +321,7 @@ TEST(simulated_pipeline_at_random, batches_through_many_places) {
                      run();
     all.settle_complete(r);
   };
-  simulation::simulate_many(1, testing::sanitized ? 50 : 1'500, body, {.steps = 200'000});
+  simulation::simulate_many(1, testing::few_schedules ? 50 : 1'500, body, {.steps = 200'000});
 }
 
 // --- bytes ---
@@ -333,7 +333,7 @@ struct parcel {
 
 TEST(simulated_pipeline_at_random, limits_in_bytes_hold) {
   std::cout << "seeds from 1\n";
-  simulation::simulate_many(1, testing::sanitized ? 100 : 3'000, [] {
+  simulation::simulate_many(1, testing::few_schedules ? 100 : 3'000, [] {
     std::uint64_t delivered = 0;
     std::stop_source stop;
     if (one_in(3)) simulation::at_step(choose(2000), [stop]() mutable { stop.request_stop(); });
