@@ -1,0 +1,221 @@
+// The crew by itself, with stages that are two numbers: whatever lies ready is seen by somebody at once, whoever lies down,
+// is sent home or begins something long just then. In whole pipelines most of that is made good by whoever looks next;
+// here nobody does.
+#include <algorithm>
+#include <chrono>
+#include <cstdint>
+#include <iostream>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include <penstock/base/sleep.hpp>
+#include <penstock/pipeline/crew.hpp>
+#include <penstock/pipeline/node.hpp>
+#include <penstock/pipeline/pace.hpp>
+
+#include "tests/simulation/bounds.hpp"
+
+namespace penstock {
+namespace {
+
+using namespace std::chrono_literals;
+using simulation::check;
+using simulation::explore;
+using system::thread;
+
+// Items that lie ready, and those that are done.
+class pile : public node {
+ public:
+  explicit pile(std::chrono::nanoseconds each = 0ns, pile* next = nullptr)
+      : node("pile", 4), each_(each), next_(next) {}
+
+  bool turn(crew_member& me) override {
+    int n = ready_.load();
+    do
+      if (n == 0) return false;
+    while (!ready_.compare_exchange_weak(n, n - 1));
+    me.turn_begins(*this, pace_, items_of_a_turn_, now_ns());
+    if (each_ > 0ns) (void)sleep_for(each_, {});
+    if (next_) {
+      next_->ready_.fetch_add(1);
+      me.changed_something();
+    }
+    ++done_;
+    me.turn_ends();
+    return true;
+  }
+  [[nodiscard]] readiness ready() const noexcept override {
+    return ready_.load() ? readiness::plenty : readiness::nothing;
+  }
+  [[nodiscard]] bool is_over() const noexcept override { return false; }
+  void add_entrance_counts(stage_report&) const noexcept override {}
+
+  void put(int count = 1) { ready_.fetch_add(count); }
+  // From now on a turn counts as one at several quick items, so others look after it from time to time.
+  void works_in_batches() {
+    pace_.took(1'000, 1, false);
+    items_of_a_turn_ = 5;
+  }
+  [[nodiscard]] int done() const { return done_; }
+
+ private:
+  const std::chrono::nanoseconds each_;
+  pile* const next_;
+  pace pace_;
+  std::size_t items_of_a_turn_ = 1;
+  system::atomic<int> ready_ = 0;
+  int done_ = 0;  // threads take turns under simulation
+};
+
+// A crew at its piles, from the start to the end.
+class workplace {
+ public:
+  explicit workplace(std::vector<std::unique_ptr<node>> piles, int members) : piles_(std::move(piles)), all(piles_) {
+    all.expect(static_cast<std::size_t>(members));
+    for (int i = 0; i < members; ++i)
+      threads_.emplace_back([this] {
+        crew_member me(all, true);
+        all.serve(me);
+      });
+  }
+  ~workplace() {
+    all.end();
+    for (thread& t : threads_) t.join();
+  }
+
+ private:
+  std::vector<std::unique_ptr<node>> piles_;
+
+ public:
+  crew all;
+
+ private:
+  std::vector<thread> threads_;
+};
+
+void try_it(unsigned preemptions, const simulation::body& body, unsigned delayed_stores = 0) {
+  simulation::options within = testing::bounds(preemptions);
+  within.delayed_stores = delayed_stores;
+  within.early_timeouts = false;  // what takes time has waited for it
+  within.runs = std::min<std::uint64_t>(within.runs, 100'000);
+  const auto done = explore(within, body);
+  std::cout << done.runs << " runs of " << done.steps / done.runs << " steps" << (done.complete ? "" : ", cut short")
+            << "\n";
+  simulation::simulate_many(1, testing::few_schedules ? 200 : 5'000, body, within);
+}
+
+// Nothing but what is to be seen at once happens in this time.
+void some_time() { (void)sleep_for(100us, {}); }
+
+TEST(simulated_crew, what_is_put_down_is_seen_by_somebody) {
+  try_it(
+      2,
+      [] {
+        std::vector<std::unique_ptr<node>> piles;
+        auto* const p = static_cast<pile*>(piles.emplace_back(std::make_unique<pile>()).get());
+        workplace w(std::move(piles), 2);
+        for (int i = 1; i <= 2; ++i) {
+          p->put();
+          w.all.notice();
+          some_time();
+          check(p->done() == i, "at once");
+        }
+      },
+      1);
+}
+
+TEST(simulated_crew, whoever_is_sent_home_leaves_nothing_behind) {
+  try_it(2, [] {
+    std::vector<std::unique_ptr<node>> piles;
+    auto* const p = static_cast<pile*>(piles.emplace_back(std::make_unique<pile>()).get());
+    workplace w(std::move(piles), 2);
+    w.all.dismiss_one();
+    p->put();
+    w.all.notice();
+    some_time();
+    check(p->done() == 1, "by the other one");
+    p->put();
+    w.all.notice();
+    some_time();
+    check(p->done() == 2, "who is still there");
+  });
+}
+
+// Who was called to look after a batch lies down again, though somebody is to go home: then it is the next.
+TEST(simulated_crew, somebody_goes_home_while_another_looks_after_a_batch) {
+  try_it(2, [] {
+    std::vector<std::unique_ptr<node>> piles;
+    auto* const p = static_cast<pile*>(piles.emplace_back(std::make_unique<pile>(5us)).get());
+    p->works_in_batches();
+    workplace w(std::move(piles), 2);
+    p->put();
+    w.all.notice();
+    w.all.dismiss_one();
+    (void)sleep_for(5us, {});
+    p->put();
+    w.all.notice();
+    some_time();
+    check(p->done() == 2);
+  });
+}
+
+TEST(simulated_crew, one_is_sent_home_and_one_comes) {
+  try_it(1, [] {
+    std::vector<std::unique_ptr<node>> piles;
+    auto* const p = static_cast<pile*>(piles.emplace_back(std::make_unique<pile>()).get());
+    workplace w(std::move(piles), 1);
+    w.all.expect_one_more();
+    thread late([&] {
+      crew_member me(w.all, true);
+      w.all.serve(me);
+    });
+    w.all.dismiss_one();
+    p->put();
+    w.all.notice();
+    some_time();
+    check(p->done() == 1);
+    w.all.expect_one_more();  // who could not be started after all
+    p->put();
+    w.all.expect_one_less();
+    some_time();
+    check(p->done() == 2);
+    w.all.end();
+    late.join();
+  });
+}
+
+// What takes long does not keep what comes meanwhile, nor what it makes.
+TEST(simulated_crew, whoever_begins_something_long_is_followed_by_another) {
+  try_it(1, [] {
+    std::vector<std::unique_ptr<node>> piles;
+    auto end = std::make_unique<pile>();
+    pile* const last = end.get();
+    auto* const first = static_cast<pile*>(piles.emplace_back(std::make_unique<pile>(1ms, last)).get());
+    piles.push_back(std::move(end));
+    workplace w(std::move(piles), 3);
+    first->put(2);
+    w.all.notice();
+    last->put();
+    w.all.notice();
+    some_time();
+    check(last->done() == 1, "though another is at something long");
+    (void)sleep_for(1ms, {});
+    check(first->done() == 2 && last->done() == 3, "two at a time, and what they made");
+  });
+}
+
+TEST(simulated_crew, the_end_finds_everybody) {
+  try_it(2, [] {
+    std::vector<std::unique_ptr<node>> piles;
+    auto* const p = static_cast<pile*>(piles.emplace_back(std::make_unique<pile>(10us)).get());
+    workplace w(std::move(piles), 2);
+    p->put();
+    w.all.notice();
+  });
+}
+
+}  // namespace
+}  // namespace penstock
