@@ -170,12 +170,10 @@ bool crew::sleep(crew_member& me) {
   // where it relieved somebody. Under the lock no sentinel comes between.
   me.turn_ends();
   if (to_dismiss_ > 0) {
-    // Off duty like one that lies down; what it would have found is somebody else's now.
+    // What it would have found is found by somebody: while one is to go home nobody lies down but a sentinel.
     --to_dismiss_;
     --size_;
-    const watch now = watch_.fetch_sub(one_on_duty) - one_on_duty;
-    lock.unlock();
-    if (on_duty(now) == 0 && what_is_ready(is_full(now)) != readiness::nothing) call_one(false);
+    watch_.fetch_sub(one_on_duty);
     return false;
   }
   bool sentinel = false;
