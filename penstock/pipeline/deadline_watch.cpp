@@ -1,17 +1,11 @@
-#include <utility>
-
 #include <penstock/pipeline/deadline_watch.hpp>
 
 namespace penstock {
 
 deadline_watch::~deadline_watch() {
-  system::thread watcher;
-  {
-    mutex_lock lock(mutex_);
-    ended_ = true;
-    changed_.notify_one();
-    watcher = std::move(thread_);
-  }
+  const mutex_lock lock(mutex_);
+  ended_ = true;
+  changed_.notify_one();
 }
 
 deadline_watch::armed deadline_watch::arm(time_point deadline, const std::stop_source& stop) {

@@ -49,8 +49,8 @@ class deadline_watch {
   entries entries_ PENSTOCK_GUARDED_BY(mutex_);
   time_point asleep_until_ PENSTOCK_GUARDED_BY(mutex_) = time_point::max();  // what the watching thread waits for
   bool ended_ PENSTOCK_GUARDED_BY(mutex_) = false;
-  system::thread thread_ PENSTOCK_GUARDED_BY(mutex_);
   condition changed_;
+  system::thread thread_ PENSTOCK_GUARDED_BY(mutex_);  // last: it is waited for before the rest goes
 };
 
 }  // namespace penstock

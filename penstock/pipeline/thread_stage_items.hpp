@@ -41,7 +41,6 @@ class thread_stage<In, F>::outputs {
   void item_done() noexcept {
     if constexpr (!std::is_void_v<out>)
       if (stage_.gate_ && !turn_given_) skip_turn();
-    turn_given_ = true;
   }
 
   template <class R>

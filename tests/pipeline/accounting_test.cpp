@@ -116,6 +116,50 @@ TEST(accounting, waiting_for_items_is_told_as_starved) {
   EXPECT_GE(r.stages[1].peak_waiting, 1u);
 }
 
+struct unweighable {
+  int value = 0;
+  friend std::size_t item_bytes(const unweighable&) { throw std::runtime_error("no size"); }
+};
+
+TEST(accounting, what_cannot_be_weighed_has_failed_or_is_a_dead_letter_at_the_next_stage) {
+  const auto send = [](stage_options options) {
+    options.capacity_bytes = 10;
+    return from(numbers(3)) | stage("wrap", [](int i) { return unweighable{i}; }) |
+           sink(
+               "s", [](const unweighable&) {}, options) |
+           run();
+  };
+  const report failed = send({.on_error = on_error::skip});
+  testing::expect_sums_meet(failed);
+  EXPECT_EQ(failed.stages[2].in, 3u);
+  EXPECT_EQ(failed.stages[2].failed, 3u);
+  int letters = 0;
+  const report dead = send({.dead_letter = [&](unfinished_item&&) { ++letters; }});
+  testing::expect_sums_meet(dead);
+  EXPECT_EQ(letters, 3);
+  EXPECT_EQ(dead.stages[2].in, 3u);
+  EXPECT_EQ(dead.stages[2].dead_lettered, 3u);
+}
+
+TEST(accounting, the_most_that_ever_waited_is_told) {
+  latch_gate gate;
+  auto line = from<int>() | sink("s", [&](int) { gate.pass(); }, {.capacity = 4}) | start();
+  for (int i = 0; i < 5; ++i) line.push(i);
+  gate.until_arrived(1);
+  gate.open();
+  while (line.snapshot().delivered < 5) std::this_thread::yield();
+  line.push(5);
+  line.close();
+  const report r = line.wait();
+  EXPECT_GE(r.stages[1].peak_waiting, 4u);
+}
+
+TEST(accounting, no_item_takes_longer_than_the_run) {
+  const report r = from(numbers(20'000)) | stage("s", [](int i) { return i; }) | sink("e", [](int) {}) | run();
+  EXPECT_GT(r.latency.samples, 0u);
+  EXPECT_LE(r.latency.max, r.wall);
+}
+
 TEST(histogram, small_sets_are_told_exactly) {
   histogram a, b;
   for (const int ns : {1, 2, 3}) a.add(ns);

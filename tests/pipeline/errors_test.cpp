@@ -388,6 +388,19 @@ TEST(errors, the_first_failure_is_the_one_that_is_thrown) {
   EXPECT_EQ(e.place().label, "one");
 }
 
+TEST(errors, the_first_on_failure_that_throws_is_the_one_that_is_told) {
+  try {
+    int n = 0;
+    (void)(from(std::vector{1, 2}) |
+           sink("s", [](int i) { throw std::runtime_error("item " + std::to_string(i)); },
+                {.on_error = on_error::skip}) |
+           run({.on_failure = [&](const failure&) { throw std::runtime_error("log " + std::to_string(++n)); }}));
+    FAIL();
+  } catch (const run_error& e) {
+    EXPECT_NE(std::string(e.what()).find("log 1"), std::string::npos) << e.what();
+  }
+}
+
 TEST(errors, an_on_failure_that_throws_fails_the_run_though_items_may_be_skipped) {
   const auto endless = []() -> std::optional<int> { return 1; };
   EXPECT_THROW(

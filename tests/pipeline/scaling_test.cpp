@@ -174,6 +174,51 @@ TEST(scaling, stays_within_its_range) {
   EXPECT_EQ(m.workers(), 3u);
 }
 
+// Whether a step has helped is asked once, at the load it was made for.
+TEST(scaling, items_that_become_longer_are_no_reason_to_shrink) {
+  model m({1, 2});
+  m.run(2, {.processor_share = .01});
+  EXPECT_EQ(m.workers(), 2u);
+  m.run(2, {.item_ns = 10 * ms, .processor_share = .01});
+  EXPECT_EQ(m.workers(), 2u);
+  EXPECT_EQ(m.changes().size(), 1u);
+}
+
+TEST(scaling, a_pause_after_a_step_ends_the_question_whether_it_has_helped) {
+  model m({1, 2});
+  while (m.changes().empty()) m.run(.02, {.processor_share = .01});
+  m.run(.1, {.per_second = 0});
+  m.run(2, {.item_ns = 10 * ms, .processor_share = .01});
+  EXPECT_EQ(m.workers(), 2u);
+  EXPECT_EQ(m.changes().size(), 1u);
+}
+
+TEST(scaling, attempts_that_do_not_help_are_twice_as_far_apart_each_time) {
+  model m({1, 64});
+  m.run(70, {.processor_share = .001, .at_once_outside = 8});
+  std::vector<double> undone;
+  for (const auto& c : m.changes())
+    if (c.why == scaling_reason::no_gain) undone.push_back(c.at_s);
+  ASSERT_GE(undone.size(), 5u);
+  for (std::size_t i = 1; i < undone.size(); ++i) {
+    const double apart = undone[i] - undone[i - 1], meant = static_cast<double>(1 << (i - 1));
+    EXPECT_GE(apart, meant) << i;
+    EXPECT_LE(apart, meant + .5) << i;
+  }
+}
+
+TEST(scaling, whoever_shrank_in_vain_is_twice_as_patient_the_next_time) {
+  model m({1, 64});
+  for (const double patience : {1., 2., 4., 8.}) {
+    m.run(1, {.processor_share = .005});
+    EXPECT_EQ(m.workers(), 64u);
+    double idle = 0;
+    for (; m.workers() > 1 && idle < 100; idle += .1) m.run(.1, {.per_second = 0});
+    EXPECT_GE(idle, patience - .1);
+    EXPECT_LE(idle, 2 * patience + .2);
+  }
+}
+
 // --- the real thing ---
 
 // Lets nobody go on before so many are here at once.

@@ -51,5 +51,30 @@ TEST(thread_start, a_thread_that_cannot_be_had_unwinds_cleanly_and_nothing_has_e
   }
 }
 
+// Threads of a stage's own wait for items, those of the crew for anything, the scaler for time to pass.
+TEST(thread_start, threads_of_every_kind_are_told_to_go_home) {
+  for (int k = 0; k < 6; ++k) {
+    int entered = 0;
+    refused = 0;
+    const auto attempt = [&] {
+      const auto own = [] { return [](int i) { return i; }; };
+      auto line =
+          from([&]() -> std::optional<int> { return ++entered <= 10 ? std::optional(entered) : std::nullopt; }) |
+          stage("own", per_worker(own), {.workers = 2}) | sink("b", [](int) {}, {.workers = {1, 3}}) | start();
+      line.wait();
+    };
+    threads_left = k;  // 5 are needed: two of its own, two for source and sink, and the scaler's
+    if (k < 5) {
+      EXPECT_THROW(attempt(), std::system_error) << k;
+      EXPECT_EQ(refused, 1);
+      EXPECT_EQ(entered, 0);
+    } else {
+      EXPECT_NO_THROW(attempt());
+      EXPECT_EQ(entered, 11);
+    }
+    threads_left = -1;
+  }
+}
+
 }  // namespace
 }  // namespace penstock

@@ -32,11 +32,14 @@ class pile : public node {
   explicit pile(std::chrono::nanoseconds each = 0ns, pile* next = nullptr)
       : node("pile", 4), each_(each), next_(next) {}
 
+  void relieve(crew_member&) override { relieved_after_ = system::clock::now() - began_; }
   bool turn(crew_member& me) override {
     int n = ready_.load();
     do
       if (n == 0) return false;
     while (!ready_.compare_exchange_weak(n, n - 1));
+    began_ = system::clock::now();
+    relieved_after_ = 0ns;
     me.turn_begins(*this, pace_, items_of_a_turn_, now_ns());
     if (each_ > 0ns) (void)sleep_for(each_, {});
     if (next_) {
@@ -55,11 +58,13 @@ class pile : public node {
 
   void put(int count = 1) { ready_.fetch_add(count); }
   // From now on a turn counts as one at several quick items, so others look after it from time to time.
-  void works_in_batches() {
-    pace_.took(1'000, 1, false);
+  void works_in_batches(std::int64_t of_items_of_ns = 1'000) {
+    pace_.took(of_items_of_ns, 1, false);
     items_of_a_turn_ = 5;
   }
   [[nodiscard]] int done() const { return done_; }
+  // How long its last turn had been under way when somebody came to take over.
+  [[nodiscard]] std::chrono::nanoseconds relieved_after() const { return relieved_after_; }
 
  private:
   const std::chrono::nanoseconds each_;
@@ -67,6 +72,8 @@ class pile : public node {
   pace pace_;
   std::size_t items_of_a_turn_ = 1;
   system::atomic<int> ready_ = 0;
+  system::clock::time_point began_;
+  std::chrono::nanoseconds relieved_after_{0};
   int done_ = 0;  // threads take turns under simulation
 };
 
@@ -204,6 +211,55 @@ TEST(simulated_crew, whoever_begins_something_long_is_followed_by_another) {
     check(last->done() == 1, "though another is at something long");
     (void)sleep_for(1ms, {});
     check(first->done() == 2 && last->done() == 3, "two at a time, and what they made");
+  });
+}
+
+// The sentinel comes too early for a batch that has begun while it slept; it comes again.
+TEST(simulated_crew, a_batch_that_is_stuck_is_taken_over_whenever_it_began) {
+  try_it(1, [] {
+    std::vector<std::unique_ptr<node>> piles;
+    auto second = std::make_unique<pile>(5ms);
+    pile* const stuck = second.get();
+    stuck->works_in_batches(3'000);
+    auto* const quick = static_cast<pile*>(piles.emplace_back(std::make_unique<pile>(100us, stuck)).get());
+    quick->works_in_batches();
+    piles.push_back(std::move(second));
+    workplace w(std::move(piles), 2);
+    quick->put();
+    w.all.notice();
+    (void)sleep_for(4ms, {});
+    check(stuck->done() == 0 && stuck->relieved_after() >= 200us && stuck->relieved_after() <= 2ms);
+  });
+}
+
+TEST(simulated_crew, nobody_looks_up_while_nothing_is_under_way) {
+  simulation::options within{.early_timeouts = false};
+  within.steps = 2'000;
+  simulation::simulate_many(
+      1, 200,
+      [] {
+        std::vector<std::unique_ptr<node>> piles;
+        auto* const p = static_cast<pile*>(piles.emplace_back(std::make_unique<pile>(1ms)).get());
+        p->works_in_batches();
+        workplace w(std::move(piles), 3);
+        p->put();
+        w.all.notice();
+        (void)sleep_for(10s, {});
+      },
+      within);
+}
+
+TEST(simulated_crew, what_took_no_time_says_nothing_of_what_it_took) {
+  simulation::simulate(1, [] {
+    pile p;
+    for (int i = 0; i < 20; ++i) p.used(0, 0, 0);
+    check(!p.computes());
+    for (int i = 0; i < 20; ++i) p.used(100, 90, 0);
+    check(p.computes());
+    for (int i = 0; i < 20; ++i) p.used(100, 10, 60);
+    check(!p.computes(), "seven tenths are not enough");
+    for (int i = 0; i < 20; ++i) p.used(100, 30, 60);
+    check(p.computes(), "it would have, had there been a processor");
   });
 }
 

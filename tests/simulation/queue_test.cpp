@@ -245,6 +245,20 @@ TYPED_TEST(simulated_queue, a_patient_producer_is_not_too_patient) {
   });
 }
 
+// Time passes only while nobody can run: whoever looked again and again instead of sleeping would never see it pass.
+TYPED_TEST(simulated_queue, waits_without_looking_again_and_again) {
+  simulation::options within = bounds(1);
+  within.early_timeouts = false;
+  explore(within, [] {
+    testing::queue_of<TypeParam, item> q(16);
+    while (q.try_push(0) == conqueue_status::success) {
+    }
+    const thread producer([&] { check(q.push(1)); });
+    check(q.join(20ms).error() == conqueue_status::busy, "and the producer is past its patience");
+    check(q.pop().has_value());
+  });
+}
+
 // The item whose place the stopped one may be waiting for goes to another: the stop must still be heard.
 TYPED_TEST(simulated_queue, a_stop_is_heard_while_the_next_place_is_being_filled) {
   TestFixture::explore_both(bounds(2), [](auto& q) {
@@ -282,6 +296,24 @@ TYPED_TEST(simulated_queue, join_comes_when_all_items_were_popped) {
     check(q.push(1));
     const thread consumer([&] { check(q.pop().has_value()); });
     check(q.join().done == 1);
+  });
+}
+
+TYPED_TEST(simulated_queue, who_joins_does_not_miss_a_moment_that_is_over_at_once) {
+  simulation::options within = bounds(1);
+  within.early_timeouts = false;
+  TestFixture::explore_both(within, [](auto& q) {
+    bool joined = false;
+    check(q.push(1));
+    const thread joiner([&] {
+      (void)q.join();
+      joined = true;
+    });
+    (void)sleep_for(1ms, {});
+    check(!joined && q.pop().has_value() && q.push(2));
+    (void)sleep_for(1ms, {});
+    check(joined);
+    q.close();
   });
 }
 
