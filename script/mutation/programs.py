@@ -35,6 +35,9 @@ KINDS = [
     ("tests/async/*", [*BASE, "penstock/pipeline/*.cpp", "penstock/async/*.cpp"], []),
     ("tests/*", BASE, []),
 ]
+FOR_ORDERS = "tests/[qp]*/*"  # these are compiled with the thread sanitizer, too
+THREAD_SANITIZER = ["-fsanitize=thread"]
+KIND_NAMES = ["plain", "simulated", "thread"]
 COMPILER = os.environ.get("CXX", "g++")
 FLAGS = ["-std=c++20", "-O1", "-w", "-frandom-seed=0"]
 PRECOMPILED = ["gtest/gtest.h", "algorithm", "atomic", "chrono", "functional", "memory", "mutex", "optional", "random", "sstream", "stop_token", "string", "thread",
@@ -44,34 +47,35 @@ SHORT_TEST = 0.25  # seconds: these are asked first
 
 
 class Program:
-    def __init__(self, source):
+    """for_orders: with the thread sanitizer, which holds a program to its memory orders and not to the machine's."""
+    def __init__(self, source, for_orders=False):
         self.source = source
         others, self.flags = next((others, flags) for pattern, others, flags in KINDS if fnmatch.fnmatch(source, pattern))
+        self.kind = "simulated" if self.flags else "thread" if for_orders else "plain"
+        if for_orders:
+            self.flags = THREAD_SANITIZER
         self.sources = [source] + sorted({str(p.relative_to(ROOT)) for o in others for p in ROOT.glob(o)})
-        self.name = source.removeprefix("tests/").removesuffix("_test.cpp")
+        self.name = ("thread/" if for_orders else "") + source.removeprefix("tests/").removesuffix("_test.cpp")
         self.tests = {}  # name: (seconds, {mutants it comes by})
 
-    @property
-    def is_simulated(self):
-        return bool(self.flags)
-
     def object_of(self, source):
-        return ("simulated/" if self.flags else "plain/") + source.replace("/", "-") + ".o"
+        return f"{self.kind}/{source.replace('/', '-')}.o"
 
     @property
     def executable(self):
         return WORK / "objects" / self.name.replace("/", "-")
 
 
-def programs_for(paths):
-    """({path: [programs that know it]}, all of them)"""
+def programs_for(paths, with_orders):
+    """({path: [programs that know it]}, all of them). with_orders: those for memory orders, too."""
     programs, knowing = {}, {}
     for path in paths:
         tests = next((tests for pattern, tests in TESTS if fnmatch.fnmatch(path, pattern)), None)
         if tests is None:
             raise SystemExit(f"script/mutate: no tests are known for {path}: see TESTS in script/mutation/programs.py")
         sources = sorted({str(p.relative_to(ROOT)) for t in tests for p in ROOT.glob(t)} - set(LEFT_OUT))
-        knowing[path] = [programs.setdefault(s, Program(s)) for s in sources]
+        wanted = [(s, False) for s in sources] + [(s, True) for s in sources if with_orders and fnmatch.fnmatch(s, FOR_ORDERS)]
+        knowing[path] = [programs[w] if w in programs else programs.setdefault(w, Program(*w)) for w in wanted]
     return knowing, list(programs.values())
 
 
@@ -85,7 +89,7 @@ def in_a_group_of_its_own():
 def run(command, seconds, **environment):
     """Returns (status or None if it did not end, output)."""
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, preexec_fn=in_a_group_of_its_own,
-                               env={**os.environ, **environment})
+                               env={**os.environ, "TSAN_OPTIONS": "halt_on_error=1", **environment})
     try:
         output, _ = process.communicate(timeout=seconds)
         return process.returncode, output.decode(errors="replace")
@@ -103,7 +107,7 @@ def compile_source(source, output, tree, flags):
 
 
 def link(program, objects, output):
-    return run([COMPILER, *map(str, objects), "-lgtest", "-lgtest_main", "-lpthread", "-o", str(output)], COMPILE_LIMIT)
+    return run([COMPILER, *(THREAD_SANITIZER if program.kind == "thread" else []), *map(str, objects), "-lgtest", "-lgtest_main", "-lpthread", "-o", str(output)], COMPILE_LIMIT)
 
 
 def test_command(executable, tests=None):
@@ -119,7 +123,7 @@ def take_snapshot():
     for folder in ("penstock", "tests"):
         shutil.copytree(ROOT / folder, WORK / "source" / folder, ignore=shutil.ignore_patterns("node_modules", "build"))
     shutil.copytree(WORK / "source" / "penstock", WORK / "switched" / "penstock")
-    for kind in ("plain", "simulated"):
+    for kind in KIND_NAMES:
         (WORK / "objects" / kind).mkdir(parents=True)
 
 
@@ -196,12 +200,11 @@ def learn_what_they_reach(programs):
     return usable, len(usable) < len(programs)
 
 
-def steps_for(number, programs, orders_only):
-    """What to run for a mutant: [(program, tests, seconds that they take without it)], the short tests of all programs first. orders_only: no plain
-    program could tell, because the machine does the same."""
+def steps_for(number, programs, kinds):
+    """What to run for a mutant: two lists of (program, tests, seconds that they take without it): its short tests, and the others. kinds: of programs."""
     short, long = [], []
     for p in programs:
-        if orders_only and not p.is_simulated:
+        if p.kind not in kinds:
             continue
         for steps, is_wanted in ((short, lambda s: s <= SHORT_TEST), (long, lambda s: s > SHORT_TEST)):
             tests = [(name, seconds) for name, (seconds, reached) in p.tests.items() if number in reached and is_wanted(seconds)]

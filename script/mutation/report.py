@@ -38,7 +38,7 @@ def markdown(results, in_all, command, seconds):
            f"{machine()}. {len(results)} of {in_all} mutants, the last of them in {seconds / 60:.0f} minutes.", "",
            "*Killed*: a test failed, crashed or did not end. *Not reached*: no test comes by. *Argued*:",
            "not run, because no test could tell; `script/mutate.argued` says why that does no harm. What only weakens a memory order where this machine does the",
-           "same for both was run under simulation only.", ""]
+           "same for both was run under simulation and with the thread sanitizer (thread/...).", ""]
     out += ["| file | mutants | " + " | ".join(VERDICTS) + " |", "|---|---|" + "---|" * len(VERDICTS)]
     by_file = collections.defaultdict(collections.Counter)
     for r in results:

@@ -41,7 +41,11 @@ class pile : public node {
     began_ = system::clock::now();
     relieved_after_ = 0ns;
     me.turn_begins(*this, pace_, items_of_a_turn_, now_ns());
-    if (each_ > 0ns) (void)sleep_for(each_, {});
+    if (goes_on_long_) me.goes_on_long();
+    if (computes() && !waits_instead_)
+      simulation::compute(each_);
+    else if (each_ > 0ns)
+      (void)sleep_for(each_, {});
     if (next_) {
       next_->ready_.fetch_add(1);
       me.changed_something();
@@ -63,6 +67,15 @@ class pile : public node {
     items_of_a_turn_ = 5;
   }
   [[nodiscard]] int done() const { return done_; }
+  // In the middle of a turn it says that it takes long after all.
+  void goes_on_long() { goes_on_long_ = true; }
+  // Its turns are processor time, of a millisecond as a rule.
+  void becomes_one_that_computes() {
+    pace_.took(1'000'000, 1, false);
+    for (int i = 0; i < 20; ++i) used(1'000'000, 1'000'000, 0);
+  }
+  // But not from now on.
+  void waits_instead() { waits_instead_ = true; }
   // How long its last turn had been under way when somebody came to take over.
   [[nodiscard]] std::chrono::nanoseconds relieved_after() const { return relieved_after_; }
 
@@ -71,6 +84,7 @@ class pile : public node {
   pile* const next_;
   pace pace_;
   std::size_t items_of_a_turn_ = 1;
+  bool goes_on_long_ = false, waits_instead_ = false;
   system::atomic<int> ready_ = 0;
   system::clock::time_point began_;
   std::chrono::nanoseconds relieved_after_{0};
@@ -214,6 +228,48 @@ TEST(simulated_crew, whoever_begins_something_long_is_followed_by_another) {
   });
 }
 
+// The same for a batch that is known to be long, and for a turn that says so when it has begun.
+TEST(simulated_crew, whoever_goes_off_duty_is_followed_by_another) {
+  for (const bool says_so_later : {false, true})
+    try_it(1, [&] {
+      std::vector<std::unique_ptr<node>> piles;
+      auto* const first = static_cast<pile*>(piles.emplace_back(std::make_unique<pile>(1ms)).get());
+      first->works_in_batches(says_so_later ? 1'000 : 3'000);
+      if (says_so_later) first->goes_on_long();
+      auto* const last = static_cast<pile*>(piles.emplace_back(std::make_unique<pile>()).get());
+      workplace w(std::move(piles), 2);
+      first->put();
+      w.all.notice();
+      (void)sleep_for(10us, {});
+      last->put();
+      w.all.notice();
+      some_time();
+      check(last->done() == 1 && first->done() == 0);
+    });
+}
+
+// Who computes counts as one who keeps a processor at work, but not for ever: most likely he waits for something.
+TEST(simulated_crew, one_that_computes_for_far_too_long_does_not_keep_others_from_it) {
+  try_it(0, [] {
+    std::vector<std::unique_ptr<node>> piles;
+    auto* const far_too_long = static_cast<pile*>(piles.emplace_back(std::make_unique<pile>(200ms)).get());
+    auto* const as_ever = static_cast<pile*>(piles.emplace_back(std::make_unique<pile>(1ms)).get());
+    far_too_long->becomes_one_that_computes();
+    far_too_long->waits_instead();
+    as_ever->becomes_one_that_computes();
+    workplace w(std::move(piles), 4);
+    far_too_long->put(2);
+    w.all.notice();
+    (void)sleep_for(1ms, {});
+    as_ever->put();
+    w.all.notice();
+    (void)sleep_for(10ms, {});
+    check(as_ever->done() == 0, "two processors have enough to do");
+    (void)sleep_for(40ms, {});
+    check(as_ever->done() == 1 && far_too_long->done() == 0);
+  });
+}
+
 // The sentinel comes too early for a batch that has begun while it slept; it comes again.
 TEST(simulated_crew, a_batch_that_is_stuck_is_taken_over_whenever_it_began) {
   try_it(1, [] {
@@ -230,6 +286,24 @@ TEST(simulated_crew, a_batch_that_is_stuck_is_taken_over_whenever_it_began) {
     (void)sleep_for(4ms, {});
     check(stuck->done() == 0 && stuck->relieved_after() >= 200us && stuck->relieved_after() <= 2ms);
   });
+}
+
+// Also by one who was asleep before anything began, and if the one who was to look after it is sent home.
+TEST(simulated_crew, somebody_looks_after_a_batch_that_begins_while_all_others_sleep) {
+  for (const bool one_goes_home : {false, true})
+    try_it(1, [&] {
+      std::vector<std::unique_ptr<node>> piles;
+      auto* const p = static_cast<pile*>(piles.emplace_back(std::make_unique<pile>(5ms)).get());
+      p->works_in_batches();
+      workplace w(std::move(piles), 3);
+      (void)sleep_for(100ms, {});
+      p->put();
+      w.all.notice();
+      (void)sleep_for(50us, {});
+      if (one_goes_home) w.all.dismiss_one();
+      (void)sleep_for(4ms, {});
+      check(p->done() == 0 && p->relieved_after() >= 200us && p->relieved_after() <= 2ms);
+    });
 }
 
 TEST(simulated_crew, nobody_looks_up_while_nothing_is_under_way) {
