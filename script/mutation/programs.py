@@ -19,7 +19,8 @@ WORK = ROOT / "build" / "mutate"
 # Simulated programs are the strongest on memory orders and lost wake-ups.
 TESTS = [
     ("penstock/queue/*", ["tests/queue/*_test.cpp", "tests/simulation/*queue*_test.cpp", "tests/simulation/told_test.cpp", "tests/async/queue_ends_test.cpp"]),
-    ("penstock/pipeline/*", ["tests/pipeline/*_test.cpp", "tests/simulation/*pipeline*_test.cpp", "tests/simulation/told_test.cpp", "tests/async/stage_test.cpp"]),
+    ("penstock/pipeline/*", ["tests/pipeline/*_test.cpp", "tests/simulation/*pipeline*_test.cpp", "tests/simulation/crew_test.cpp",
+                             "tests/simulation/reorder_gate_test.cpp", "tests/simulation/entrance_test.cpp", "tests/simulation/told_test.cpp", "tests/async/stage_test.cpp"]),
     ("penstock/base/*", ["tests/base/*_test.cpp", "tests/queue/*_test.cpp", "tests/simulation/*_test.cpp"]),
 ]
 LEFT_OUT = ["tests/queue/history_checkers_test.cpp"]  # tests of the tests: they know no queue
@@ -29,8 +30,8 @@ BASE = ["penstock/base/*.cpp"]
 SIMULATED_BASE = ["penstock/base/[!s]*.cpp", "penstock/simulation/*.cpp"]  # without system.cpp, which is of the real machine
 SIMULATED = ["-DPENSTOCK_SIMULATED", "-DPENSTOCK_FEW_SCHEDULES"]  # the second for a first run only
 KINDS = [
-    ("tests/simulation/*pipeline*", [*SIMULATED_BASE, "penstock/pipeline/*.cpp"], SIMULATED),
-    ("tests/simulation/*", SIMULATED_BASE, SIMULATED),
+    ("tests/simulation/*queue*", SIMULATED_BASE, SIMULATED),
+    ("tests/simulation/*", [*SIMULATED_BASE, "penstock/pipeline/*.cpp"], SIMULATED),
     ("tests/pipeline/*", [*BASE, "penstock/pipeline/*.cpp"], []),
     ("tests/async/*", [*BASE, "penstock/pipeline/*.cpp", "penstock/async/*.cpp"], []),
     ("tests/*", BASE, []),
