@@ -77,7 +77,8 @@ std::uint32_t node::pop(stack& s) noexcept {
   for (;;) {
     const auto index = static_cast<std::uint32_t>(top & nobody);
     if (index == nobody) return nobody;
-    const std::uint64_t below = ((top >> 32) + 1) << 32 | next_[index].load(std::memory_order_relaxed);
+    // A push that came between has counted; so has one that put the same worker back.
+    const std::uint64_t below = (top & ~std::uint64_t{nobody}) | next_[index].load(std::memory_order_relaxed);
     if (s.compare_exchange_weak(top, below, std::memory_order_acquire, std::memory_order_acquire)) return index;
   }
 }
