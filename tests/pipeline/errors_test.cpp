@@ -71,6 +71,7 @@ TEST(errors, skip_records_and_goes_on) {
   EXPECT_EQ(r.delivered, 90u);
   EXPECT_EQ(r.failed, 10u);
   EXPECT_EQ(r.failures.size(), 4u);
+  for (const failure& f : r.failures) EXPECT_THROW(std::rethrow_exception(f.error), stage_error);
   EXPECT_EQ(r.outcome, outcome::completed);
 }
 
