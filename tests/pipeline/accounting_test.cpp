@@ -141,6 +141,62 @@ TEST(accounting, what_cannot_be_weighed_has_failed_or_is_a_dead_letter_at_the_ne
   EXPECT_EQ(dead.stages[2].dead_lettered, 3u);
 }
 
+// Times in ns: of a life from 100 to 1,000.
+TEST(worker_time, is_divided_by_what_was_waited_for) {
+  worker w;
+  w.begin(100, true);
+  EXPECT_EQ(w.spent(150, 0).starved, 50u) << "a wait under way counts";
+  w.wait_ends(200);
+  EXPECT_EQ(w.spent(300, 0).starved, 100u) << "at work";
+  w.wait_begins(wait_kind::blocked, 300);
+  w.wait_ends(400);
+  w.wait_begins(wait_kind::paused, 450);
+  w.wait_ends(500);
+  EXPECT_EQ(w.waited_at_work(), 150);
+  w.wait_begins(wait_kind::absent, 600);
+  w.wait_ends(800);
+  w.wait_begins(wait_kind::unmanned, 900);
+  w.end(1'000, 0);
+  w.end(2'000, 0);  // it has ended already
+  const worker::times t = w.spent(3'000, 0);
+  EXPECT_EQ(t.life, 700u) << "less the time when it was not there";
+  EXPECT_EQ(t.starved, 100u);
+  EXPECT_EQ(t.blocked, 100u);
+  EXPECT_EQ(t.paused, 50u);
+  EXPECT_EQ(t.unmanned, 100u);
+}
+
+TEST(worker_time, who_left_work_behind_is_idle_from_the_moment_when_others_had_done_it) {
+  const auto spent = [](wait_kind why, std::int64_t ran_dry) {
+    worker w;
+    w.begin(50, true);
+    w.wait_ends(100);
+    w.wait_begins(why, 200);
+    const worker::times under_way = w.spent(400, ran_dry);
+    w.wait_ends(400, ran_dry);
+    const worker::times after = w.spent(400, ran_dry);
+    EXPECT_EQ(under_way.starved, after.starved);
+    EXPECT_EQ(under_way.unmanned, after.unmanned);
+    return after;
+  };
+  EXPECT_EQ(spent(wait_kind::unmanned, 0).unmanned, 200u);
+  EXPECT_EQ(spent(wait_kind::unmanned, 150).unmanned, 200u) << "that was before";
+  EXPECT_EQ(spent(wait_kind::unmanned, 300).unmanned, 100u);
+  EXPECT_EQ(spent(wait_kind::unmanned, 300).starved, 200u);
+  EXPECT_EQ(spent(wait_kind::unmanned, 500).unmanned, 200u) << "that was later";
+  EXPECT_EQ(spent(wait_kind::blocked, 300).blocked, 200u) << "who waits for room waits for it all the time";
+}
+
+TEST(worker_time, of_quick_calls_each_127th_is_timed) {
+  worker w;
+  EXPECT_TRUE(w.should_time());
+  w.timed(1'999);
+  for (int i = 0; i < 126; ++i) EXPECT_FALSE(w.should_time());
+  EXPECT_TRUE(w.should_time());
+  w.timed(2'000);
+  EXPECT_TRUE(w.should_time()) << "long ones are worth the clock";
+}
+
 TEST(accounting, the_most_that_ever_waited_is_told) {
   latch_gate gate;
   auto line = from<int>() | sink("s", [&](int) { gate.pass(); }, {.capacity = 4}) | start();

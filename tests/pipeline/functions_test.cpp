@@ -55,6 +55,30 @@ TEST(functions, an_empty_expansion_is_filtered) {
   EXPECT_EQ(r.delivered, 0u);
 }
 
+// Quick ones, taken many at a time: each that is left out, or fails, leaves its place behind to those that come after it.
+TEST(functions, what_is_left_out_of_many_takes_no_room) {
+  for (const bool ordered : {false, true})
+    for (const unsigned workers : {1U, 3U}) {
+      std::uint64_t sum = 0;
+      const report r = from(numbers(30'000, 0)) |
+                       stage("tenth", [](int i) { return i % 10 ? std::nullopt : std::optional(i); },
+                             {.workers = workers, .ordered = ordered}) |
+                       stage("even",
+                             [](int i) {
+                               if (i % 20) throw std::runtime_error("odd");
+                               return i;
+                             },
+                             {.workers = workers, .capacity = 4, .ordered = ordered, .on_error = on_error::skip}) |
+                       sink("sum", [&](int i) { sum += static_cast<std::uint64_t>(i); }, {.capacity = 4}) |
+                       run({.keep_failures = 1});
+      testing::expect_sums_meet(r);
+      EXPECT_EQ(r.filtered, 27'000u);
+      EXPECT_EQ(r.failed, 1'500u);
+      EXPECT_EQ(r.delivered, 1'500u);
+      EXPECT_EQ(sum, 20u * 1'499 * 1'500 / 2);
+    }
+}
+
 TEST(functions, an_expansion_may_be_lazy_and_its_items_move_only) {
   int sum = 0;
   const auto lazily = [](int i) {

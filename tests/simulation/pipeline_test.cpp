@@ -131,6 +131,24 @@ TEST(simulated_pipeline, threads_of_its_own_for_each_worker) {
   });
 }
 
+// A worker with a thread of its own makes room when it begins, and says so: not when it is done.
+TEST(simulated_pipeline, room_before_a_worker_with_a_thread_of_its_own_is_used_at_once) {
+  try_it(without_haste(1), 500, [] {
+    fates all(3);
+    int pulled = 0;
+    const auto next = [&] { return pulled < 3 ? std::optional(++pulled) : std::nullopt; };
+    bool first = true;
+    const auto factory = [&] {
+      return [&](int i) {
+        (void)sleep_for(10ms, {});
+        if (std::exchange(first, false)) check(pulled >= 2, "the second has come in while the first was in work");
+        all.delivered(i);
+      };
+    };
+    all.settle_complete(from(next) | sink("own", per_worker(factory), {.capacity = 1}) | run());
+  });
+}
+
 TEST(simulated_pipeline, a_filter_and_a_fan_out) {
   try_it(in_haste(0), 5'000, [] {
     std::vector<int> seen(8);
