@@ -182,7 +182,7 @@ TEST(worker_time, who_left_work_behind_is_idle_from_the_moment_when_others_had_d
   EXPECT_EQ(spent(wait_kind::unmanned, 0).unmanned, 200u);
   EXPECT_EQ(spent(wait_kind::unmanned, 150).unmanned, 200u) << "that was before";
   EXPECT_EQ(spent(wait_kind::unmanned, 300).unmanned, 100u);
-  EXPECT_EQ(spent(wait_kind::unmanned, 300).starved, 200u);
+  EXPECT_EQ(spent(wait_kind::unmanned, 300).starved, 50u + 100u);
   EXPECT_EQ(spent(wait_kind::unmanned, 500).unmanned, 200u) << "that was later";
   EXPECT_EQ(spent(wait_kind::blocked, 300).blocked, 200u) << "who waits for room waits for it all the time";
 }
