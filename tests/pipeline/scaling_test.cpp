@@ -219,6 +219,130 @@ TEST(scaling, whoever_shrank_in_vain_is_twice_as_patient_the_next_time) {
   }
 }
 
+// --- window by window ---
+
+// What happens in so many milliseconds, to a stage whose workers are otherwise at work.
+struct window {
+  std::int64_t length = 20;
+  std::uint64_t done = 8;
+  double starved = 0, blocked = 0;  // shares of its workers' time
+  double processor = .01;           // of their time at work
+  double free_processors = 2;
+  bool work_waits = true;
+};
+class by_hand {
+ public:
+  by_hand(worker_count range, std::size_t workers) : rule_(range, 2) {
+    o_.workers = workers;
+    EXPECT_EQ(rule_.look(o_).workers, workers) << "the first look only opens the window";
+  }
+  // How many workers it shall have from then on.
+  std::size_t after(const window& w) {
+    const auto present = static_cast<double>(w.length) * ms * static_cast<double>(o_.workers);
+    const double at_work = present * (1 - w.starved - w.blocked);
+    o_.at += w.length * 1'000'000;
+    o_.finished += w.done;
+    o_.present += static_cast<std::int64_t>(present);
+    o_.at_work += static_cast<std::int64_t>(at_work);
+    o_.starved += static_cast<std::int64_t>(present * w.starved);
+    o_.blocked += static_cast<std::int64_t>(present * w.blocked);
+    o_.ran += static_cast<std::int64_t>(at_work * w.processor);
+    o_.free_processors = w.free_processors;
+    o_.work_waits = w.work_waits;
+    const scaling::decision d = rule_.look(o_);
+    why = d.why;
+    return o_.workers = d.workers;
+  }
+  scaling_reason why = scaling_reason::none;
+
+ private:
+  scaling rule_;
+  scaling::observation o_;
+};
+
+TEST(scaling_windows, are_as_long_as_it_takes_to_tell) {
+  EXPECT_EQ(by_hand({1, 64}, 1).after({.length = 20, .done = 8}), 2u);
+  by_hand brief({1, 64}, 1);
+  EXPECT_EQ(brief.after({.length = 19, .done = 100}), 1u);
+  EXPECT_EQ(brief.after({.length = 1, .done = 0}), 2u);
+  by_hand few({1, 64}, 1);
+  EXPECT_EQ(few.after({.length = 20, .done = 7}), 1u);
+  EXPECT_EQ(few.after({.length = 1, .done = 1}), 2u);
+  by_hand several({5, 64}, 5);
+  EXPECT_EQ(several.after({.done = 9}), 5u);
+  EXPECT_EQ(several.after({.length = 1, .done = 1}), 10u);
+  by_hand slow({1, 64}, 1);
+  EXPECT_EQ(slow.after({.length = 249, .done = 2}), 1u);
+  EXPECT_EQ(slow.after({.length = 1, .done = 0}), 2u);
+}
+
+TEST(scaling_windows, of_the_very_first_items_only_that_they_are_long_is_known) {
+  by_hand s({1, 64}, 1);
+  EXPECT_EQ(s.after({.length = 249, .done = 0}), 1u);
+  EXPECT_EQ(s.after({.length = 1, .done = 0, .free_processors = .51}), 2u) << "a processor is idle";
+  EXPECT_EQ(s.after({.length = 250, .done = 0, .free_processors = .5}), 2u);
+  EXPECT_EQ(s.after({.length = 250, .done = 0, .free_processors = 2, .work_waits = false}), 2u);
+  EXPECT_EQ(s.after({.length = 250, .done = 0}), 3u);
+}
+
+TEST(scaling_windows, a_stage_is_the_bottleneck_if_it_hardly_starves_and_is_not_blocked_half_its_time) {
+  EXPECT_EQ(by_hand({1, 64}, 1).after({.starved = .05}), 2u);
+  EXPECT_EQ(by_hand({1, 64}, 1).after({.starved = .06}), 1u);
+  EXPECT_EQ(by_hand({1, 64}, 1).after({.blocked = .5}), 2u);
+  EXPECT_EQ(by_hand({1, 64}, 1).after({.blocked = .51}), 1u);
+}
+
+TEST(scaling_windows, no_more_than_can_run) {
+  EXPECT_EQ(by_hand({1, 64}, 16).after({.done = 100, .processor = .05}), 32u);
+  EXPECT_EQ(by_hand({1, 64}, 16).after({.done = 100, .processor = .1}), 20u) << "two processors, a tenth of one each";
+  EXPECT_EQ(by_hand({1, 24}, 16).after({.done = 100, .processor = .05}), 24u);
+  by_hand computes({1, 64}, 1), waits({1, 64}, 1);
+  (void)computes.after({.processor = .51});
+  EXPECT_EQ(computes.why, scaling_reason::processors_free);
+  (void)waits.after({.processor = .49});
+  EXPECT_EQ(waits.why, scaling_reason::waits_outside);
+}
+
+TEST(scaling_windows, after_a_second_of_little_work_there_are_as_many_as_the_fullest_tenth_needed) {
+  const auto after_a_second = [](std::size_t workers, double needed, std::int64_t last_ms) {
+    by_hand s({1, 64}, workers);
+    const auto idle = [&](double share) { return window{.length = 100, .starved = 1 - share}; };
+    const double share = needed / static_cast<double>(workers);
+    for (int tenth = 0; tenth < 9; ++tenth) EXPECT_EQ(s.after(idle(tenth == 4 ? share : share / 2)), workers);
+    window last = idle(share / 2);
+    last.length = last_ms;
+    return s.after(last);
+  };
+  EXPECT_EQ(after_a_second(33, 27.5, 100), 30u) << "with a twelfth to spare";
+  EXPECT_EQ(after_a_second(33, 27.5, 99), 33u) << "not yet";
+  EXPECT_EQ(after_a_second(32, 27.5, 100), 32u) << "less than a tenth of them";
+  EXPECT_EQ(after_a_second(4, 2.7, 100), 3u);
+  EXPECT_EQ(after_a_second(4, 0, 100), 1u);
+}
+
+TEST(scaling_windows, a_step_that_brought_nothing_is_undone_and_the_next_are_small) {
+  by_hand s({1, 64}, 8);
+  EXPECT_EQ(s.after({.length = 100, .done = 100}), 16u);
+  EXPECT_EQ(s.after({.length = 100, .done = 109}), 8u) << "a tenth of what it should have brought";
+  EXPECT_EQ(s.why, scaling_reason::no_gain);
+  for (int i = 0; i < 9; ++i) EXPECT_EQ(s.after({.length = 100, .done = 100}), 8u) << "for a second";
+  EXPECT_EQ(s.after({.length = 100, .done = 100}), 9u);
+  EXPECT_EQ(s.after({.length = 100, .done = 102}), 8u) << "no more than noise";
+  for (int i = 0; i < 19; ++i) EXPECT_EQ(s.after({.length = 100, .done = 100}), 8u) << "for two";
+  EXPECT_EQ(s.after({.length = 100, .done = 100}), 9u);
+  EXPECT_EQ(s.after({.length = 100, .done = 104}), 10u) << "that is more";
+}
+
+TEST(scaling_windows, small_steps_that_were_all_needed_become_large_again) {
+  by_hand s({1, 64}, 8);
+  EXPECT_EQ(s.after({.length = 100, .done = 100}), 16u);
+  EXPECT_EQ(s.after({.length = 100, .done = 100}), 8u);
+  for (int i = 0; i < 9; ++i) EXPECT_EQ(s.after({.length = 100, .done = 100}), 8u);
+  std::vector<std::size_t> all{8};
+  while (all.size() < 9) all.push_back(s.after({.length = 100, .done = 12 * all.back()}));
+  EXPECT_EQ(all, (std::vector<std::size_t>{8, 9, 10, 11, 12, 13, 26, 52, 64}));
+}
+
 // --- the real thing ---
 
 // Lets nobody go on before so many are here at once.
