@@ -210,6 +210,16 @@ TEST(accounting, the_most_that_ever_waited_is_told) {
   EXPECT_GE(r.stages[1].peak_waiting, 4u);
 }
 
+TEST(accounting, a_run_that_has_ended_takes_no_more_time) {
+  auto line = from(numbers(3)) | sink("s", [](int) {}) | start();
+  const report r = line.wait();
+  const auto now = [] { return std::chrono::steady_clock::now(); };
+  for (const auto end = now() + 1ms; now() < end;) std::this_thread::yield();
+  const report later = line.snapshot();
+  EXPECT_EQ(later.wall, r.wall);
+  EXPECT_EQ(later.stages[1].starved, r.stages[1].starved);
+}
+
 TEST(accounting, no_item_takes_longer_than_the_run) {
   const report r = from(numbers(20'000)) | stage("s", [](int i) { return i; }) | sink("e", [](int) {}) | run();
   EXPECT_GT(r.latency.samples, 0u);
