@@ -33,9 +33,9 @@ def machine():
     return f"{model}, {os.cpu_count()} processors; {compiler} {' '.join(FLAGS[:2])}; commit {commit}"
 
 
-def markdown(results, in_all, command, seconds):
+def markdown(results, in_all, command):
     out = ["# Mutation report", "", "What `script/mutate` broke, one line at a time, and whether a test noticed. Written by:", "", f"    {command}", "",
-           f"{machine()}. {len(results)} of {in_all} mutants, the last of them in {seconds / 60:.0f} minutes.", "",
+           f"{machine()}. {len(results)} of {in_all} mutants.", "",
            "*Killed*: a test failed, crashed or did not end. *Not reached*: no test comes by. *Argued*:",
            "not run, because no test could tell; `script/mutate.argued` says why that does no harm. What only weakens a memory order where this machine does the",
            "same for both was run under simulation and with the thread sanitizer (thread/...).", ""]

@@ -216,7 +216,7 @@ extern bool recording;
 extern unsigned char reached[];
 [[gnu::always_inline]] inline bool at(unsigned number) noexcept {
   if (recording) [[unlikely]]
-    reached[number] = 1;
+    __atomic_store_n(&reached[number], 1, __ATOMIC_RELAXED);  // by any thread; the thread sanitizer looks on
   return chosen == number;
 }
 }  // namespace penstock_mutation
