@@ -70,9 +70,8 @@ class node {
   virtual void hand_back_rest() noexcept {}
   // True once: for the first who finds it over and nobody at work.
   [[nodiscard]] bool ends_now() noexcept {
-    // In this order: whoever takes the last item is at work before he takes it, and whoever helps begins while somebody
-    // is at work.
-    return is_over() && is_idle() && helping_.load() == 0 && !ended_.exchange(true);
+    // In this order: whoever takes the last item is at work before he takes it.
+    return is_over() && is_idle() && !ended_.exchange(true);
   }
 
   // --- for the report ---
@@ -106,10 +105,6 @@ class node {
  protected:
   // A free worker, who is now at work; null if there is none.
   [[nodiscard]] worker* hire(std::int64_t now) noexcept;
-  // Somebody who is no worker here has results of the stage in his hands: it does not end before he is done. REQUIRES, to
-  // begin: a worker is at work, and cannot leave meanwhile.
-  void help_begins() noexcept { helping_.fetch_add(1); }
-  void help_ends() noexcept { helping_.fetch_sub(1); }
   // why: what the worker waits for from now on.
   void let_go(worker& w, wait_kind why, std::int64_t now) noexcept;
   [[nodiscard]] bool has_free_worker() const noexcept {
@@ -144,7 +139,6 @@ class node {
   system::atomic<manning> manned_;
   std::atomic<std::int64_t> ran_dry_ = 0;
   system::atomic<std::size_t> leaving_ = 0;  // so many of them are not wanted any more
-  system::atomic<std::size_t> helping_ = 0;
   system::atomic<bool> ended_ = false;
   stack free_ = nobody;
   stack absent_ = nobody;

@@ -266,8 +266,11 @@ void thread_stage<In, F>::relieve(crew_member& me) {
       post& at = posts_[w];
       const std::int64_t now = now_ns();
       if constexpr (!std::is_void_v<out>) {
-        worker for_nobody;
         if (gate_) {
+          // As a worker, because it may wait for its turn or for room: no more threads than workers may, or else none is
+          // left for the stages behind.
+          worker* const helper = hire(now);
+          if (!helper) continue;
           std::vector<result_envelope> results;
           std::array<bool, decltype(at.ordered)::most_marked> has_result;
           portion<result_envelope> made;
@@ -276,17 +279,15 @@ void thread_stage<In, F>::relieve(crew_member& me) {
             made = done;
             results.assign(std::move_iterator(done.results), std::move_iterator(done.results + done.count));
             std::copy_n(done.present, done.items, has_result.begin());
-            // Here, where the owner cannot go on: outside he may have begun another batch, or be the last to leave.
+            // Here, where the owner cannot go on: outside he may have begun another batch.
             ticket = at.ticket.load(std::memory_order_relaxed) + done.first;
-            help_begins();
           });
           if (made.items) {
             made.results = results.data();
             made.present = has_result.data();
-            send_in_order(ticket, made, true, false, for_nobody, me);
-            help_ends();
-            if (entrance_.is_closed()) policy_.control().may_have_ended(*this);
+            send_in_order(ticket, made, true, false, *helper, me);
           }
+          leave(*helper, wait_kind::unmanned, now_ns());
         } else {
           at.results.take_if_older_than(pace::stuck_ns, now, [&](const portion<result_envelope>& made) {
             next_->accept(made.results, made.count);
