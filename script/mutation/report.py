@@ -34,11 +34,12 @@ def machine():
 
 
 def markdown(results, in_all, command):
+    sanitized = any(name.startswith("thread/") for r in results for name in [r.get("by", ""), *r.get("ran", [])])
     out = ["# Mutation report", "", "What `script/mutate` broke, one line at a time, and whether a test noticed. Written by:", "", f"    {command}", "",
            f"{machine()}. {len(results)} of {in_all} mutants.", "",
            "*Killed*: a test failed, crashed or did not end. *Not reached*: no test comes by. *Argued*:",
            "not run, because no test could tell; `script/mutate.argued` says why that does no harm. What only weakens a memory order where this machine does the",
-           "same for both was run under simulation and with the thread sanitizer (thread/...).", ""]
+           "same for both was run under simulation" + (" and with the thread sanitizer (thread/...)." if sanitized else " only."), ""]
     out += ["| file | mutants | " + " | ".join(VERDICTS) + " |", "|---|---|" + "---|" * len(VERDICTS)]
     by_file = collections.defaultdict(collections.Counter)
     for r in results:
