@@ -23,7 +23,8 @@
 //             or compute. Stages that wait for something outside are not held back.
 // SENTINEL    Items may take longer than they should. While a batch is under way and others sleep, one of the sleepers
 //             looks up from time to time: if a batch has been stuck for pace::stuck_ns, the rest of it is taken over and
-//             its results are sent on; if there is work and a processor is free, it joins in. It looks after the
+//             its results are sent on; if there is work and a processor is free, it joins in. Whoever
+//             stays stuck is looked after again, less and less often. It looks after the
 //             computing ones, too: who takes far longer than such items took before no longer counts as one of those who
 //             keep a processor at work. Nobody looks up while nothing is under way: an idle crew costs nothing.
 // FENCES      Crew members store what they did and look later on the same thread. Only those who are not of the crew (a

@@ -268,7 +268,8 @@ void thread_stage<In, F>::relieve(crew_member& me) {
       if constexpr (!std::is_void_v<out>) {
         if (gate_) {
           // As a worker, because it may wait for its turn or for room: no more threads than workers may, or else none is
-          // left for the stages behind.
+          // left for the stages behind. So while all workers are at work, what one of them has done waits for the first
+          // to be free.
           worker* const helper = hire(now);
           if (!helper) continue;
           std::vector<result_envelope> results;
