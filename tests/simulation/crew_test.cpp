@@ -1,10 +1,8 @@
 // The crew by itself, with stages that are two numbers: whatever lies ready is seen by somebody at once, whoever lies down,
 // is sent home or begins something long just then. In whole pipelines most of that is made good by whoever looks next;
 // here nobody does.
-#include <algorithm>
 #include <chrono>
 #include <cstdint>
-#include <iostream>
 #include <memory>
 #include <string>
 #include <vector>
@@ -23,8 +21,8 @@ namespace {
 
 using namespace std::chrono_literals;
 using simulation::check;
-using simulation::explore;
 using system::thread;
+using testing::try_it;
 
 // Items that lie ready, and those that are done.
 class pile : public node {
@@ -117,39 +115,30 @@ class workplace {
   std::vector<thread> threads_;
 };
 
-void try_it(unsigned preemptions, const simulation::body& body, unsigned delayed_stores = 0) {
-  simulation::options within = testing::bounds(preemptions);
-  within.delayed_stores = delayed_stores;
-  within.early_timeouts = false;  // what takes time has waited for it
-  within.runs = std::min<std::uint64_t>(within.runs, 100'000);
-  const auto done = explore(within, body);
-  std::cout << done.runs << " runs of " << done.steps / done.runs << " steps" << (done.complete ? "" : ", cut short")
-            << "\n";
-  simulation::simulate_many(1, testing::few_schedules ? 200 : 5'000, body, within);
+// Exhaustive is too much here.
+simulation::options within(unsigned preemptions, unsigned delayed_stores = 0) {
+  return testing::at_most(100'000, testing::without_haste(preemptions, delayed_stores));
 }
 
 // Nothing but what is to be seen at once happens in this time.
 void some_time() { (void)sleep_for(100us, {}); }
 
 TEST(simulated_crew, what_is_put_down_is_seen_by_somebody) {
-  try_it(
-      2,
-      [] {
-        std::vector<std::unique_ptr<node>> piles;
-        auto* const p = static_cast<pile*>(piles.emplace_back(std::make_unique<pile>()).get());
-        workplace w(std::move(piles), 2);
-        for (int i = 1; i <= 2; ++i) {
-          p->put();
-          w.all.notice();
-          some_time();
-          check(p->done() == i, "at once");
-        }
-      },
-      1);
+  try_it(within(2, 1), 5'000, [] {
+    std::vector<std::unique_ptr<node>> piles;
+    auto* const p = static_cast<pile*>(piles.emplace_back(std::make_unique<pile>()).get());
+    workplace w(std::move(piles), 2);
+    for (int i = 1; i <= 2; ++i) {
+      p->put();
+      w.all.notice();
+      some_time();
+      check(p->done() == i, "at once");
+    }
+  });
 }
 
 TEST(simulated_crew, whoever_is_sent_home_leaves_nothing_behind) {
-  try_it(2, [] {
+  try_it(within(2), 5'000, [] {
     std::vector<std::unique_ptr<node>> piles;
     auto* const p = static_cast<pile*>(piles.emplace_back(std::make_unique<pile>()).get());
     workplace w(std::move(piles), 2);
@@ -167,7 +156,7 @@ TEST(simulated_crew, whoever_is_sent_home_leaves_nothing_behind) {
 
 // Who was called to look after a batch lies down again, though somebody is to go home: then it is the next.
 TEST(simulated_crew, somebody_goes_home_while_another_looks_after_a_batch) {
-  try_it(2, [] {
+  try_it(within(2), 5'000, [] {
     std::vector<std::unique_ptr<node>> piles;
     auto* const p = static_cast<pile*>(piles.emplace_back(std::make_unique<pile>(5us)).get());
     p->works_in_batches();
@@ -184,7 +173,7 @@ TEST(simulated_crew, somebody_goes_home_while_another_looks_after_a_batch) {
 }
 
 TEST(simulated_crew, one_is_sent_home_and_one_comes) {
-  try_it(1, [] {
+  try_it(within(1), 5'000, [] {
     std::vector<std::unique_ptr<node>> piles;
     auto* const p = static_cast<pile*>(piles.emplace_back(std::make_unique<pile>()).get());
     workplace w(std::move(piles), 1);
@@ -210,7 +199,7 @@ TEST(simulated_crew, one_is_sent_home_and_one_comes) {
 
 // What takes long does not keep what comes meanwhile, nor what it makes.
 TEST(simulated_crew, whoever_begins_something_long_is_followed_by_another) {
-  try_it(1, [] {
+  try_it(within(1), 5'000, [] {
     std::vector<std::unique_ptr<node>> piles;
     auto end = std::make_unique<pile>();
     pile* const last = end.get();
@@ -231,7 +220,7 @@ TEST(simulated_crew, whoever_begins_something_long_is_followed_by_another) {
 // The same for a batch that is known to be long, and for a turn that says so when it has begun.
 TEST(simulated_crew, whoever_goes_off_duty_is_followed_by_another) {
   for (const bool says_so_later : {false, true})
-    try_it(1, [&] {
+    try_it(within(1), 5'000, [&] {
       std::vector<std::unique_ptr<node>> piles;
       auto* const first = static_cast<pile*>(piles.emplace_back(std::make_unique<pile>(1ms)).get());
       first->works_in_batches(says_so_later ? 1'000 : 3'000);
@@ -250,7 +239,7 @@ TEST(simulated_crew, whoever_goes_off_duty_is_followed_by_another) {
 
 // Who computes counts as one who keeps a processor at work, but not for ever: most likely he waits for something.
 TEST(simulated_crew, one_that_computes_for_far_too_long_does_not_keep_others_from_it) {
-  try_it(0, [] {
+  try_it(within(0), 5'000, [] {
     std::vector<std::unique_ptr<node>> piles;
     auto* const far_too_long = static_cast<pile*>(piles.emplace_back(std::make_unique<pile>(200ms)).get());
     auto* const as_ever = static_cast<pile*>(piles.emplace_back(std::make_unique<pile>(1ms)).get());
@@ -272,7 +261,7 @@ TEST(simulated_crew, one_that_computes_for_far_too_long_does_not_keep_others_fro
 
 // The sentinel comes too early for a batch that has begun while it slept; it comes again.
 TEST(simulated_crew, a_batch_that_is_stuck_is_taken_over_whenever_it_began) {
-  try_it(1, [] {
+  try_it(within(1), 5'000, [] {
     std::vector<std::unique_ptr<node>> piles;
     auto second = std::make_unique<pile>(5ms);
     pile* const stuck = second.get();
@@ -291,7 +280,7 @@ TEST(simulated_crew, a_batch_that_is_stuck_is_taken_over_whenever_it_began) {
 // Also by one who was asleep before anything began, and if the one who was to look after it is sent home.
 TEST(simulated_crew, somebody_looks_after_a_batch_that_begins_while_all_others_sleep) {
   for (const bool one_goes_home : {false, true})
-    try_it(1, [&] {
+    try_it(within(1), 5'000, [&] {
       std::vector<std::unique_ptr<node>> piles;
       auto* const p = static_cast<pile*>(piles.emplace_back(std::make_unique<pile>(5ms)).get());
       p->works_in_batches();
@@ -338,7 +327,7 @@ TEST(simulated_crew, what_took_no_time_says_nothing_of_what_it_took) {
 }
 
 TEST(simulated_crew, the_end_finds_everybody) {
-  try_it(2, [] {
+  try_it(within(2), 5'000, [] {
     std::vector<std::unique_ptr<node>> piles;
     auto* const p = static_cast<pile*>(piles.emplace_back(std::make_unique<pile>(10us)).get());
     workplace w(std::move(piles), 2);

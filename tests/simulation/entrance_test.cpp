@@ -16,6 +16,9 @@ namespace {
 using namespace std::chrono_literals;
 using simulation::check;
 using system::thread;
+using testing::alone;
+using testing::try_it;
+using testing::without_haste;
 
 envelope<int> of(int value, std::size_t bytes = 0) {
   return {box<int>(int(value)), static_cast<std::uint64_t>(value), 0, bytes};
@@ -35,13 +38,6 @@ std::vector<int> take(entrance<int>& e, std::size_t most, bool begins = true) {
   if (begins) e.freed(got.size());
   return got;
 }
-void alone(const simulation::body& body) { simulation::simulate(1, body); }
-void try_it(const simulation::body& body) {
-  simulation::options within = testing::bounds(2);
-  within.early_timeouts = false;
-  simulation::explore(within, body);
-}
-
 TEST(simulated_entrance, places_are_promised_as_long_as_there_are_some) {
   alone([] {
     entrance<int> e(4, 0);
@@ -114,7 +110,7 @@ TEST(simulated_entrance, no_room_is_lost_with_what_did_not_come_in) {
 
 TEST(simulated_entrance, who_waits_is_woken_by_room_and_by_the_end) {
   for (const std::size_t limit : {0, 10})
-    try_it([&] {
+    try_it(without_haste(2), 0, [&] {
       entrance<int> e(limit ? 4 : 1, limit);
       check(try_put(e, 1, 10) == conqueue_status::success);
       conqueue_status second = conqueue_status::busy, third = conqueue_status::busy;
@@ -135,7 +131,7 @@ TEST(simulated_entrance, who_waits_is_woken_by_room_and_by_the_end) {
 }
 
 TEST(simulated_entrance, who_waits_for_items_gets_them_to_the_last) {
-  try_it([] {
+  try_it(without_haste(2), 0, [] {
     entrance<int> e(2, 0);
     std::vector<int> got;
     {

@@ -2,7 +2,6 @@
 // item is worked at once, each result is sent once, each place is freed once.
 #include <cstddef>
 #include <cstdint>
-#include <iostream>
 #include <memory>
 #include <new>
 #include <vector>
@@ -18,16 +17,10 @@ namespace {
 
 using simulation::check;
 using system::thread;
+using testing::alone;
+using testing::in_haste;
+using testing::try_it;
 using counted = std::shared_ptr<int>;  // that the right number of objects is destroyed, a sanitizer or the count tells
-
-void alone(const simulation::body& body) { simulation::simulate(1, body); }
-void try_it(const simulation::body& body) {
-  simulation::options within = testing::bounds(2);
-  within.delayed_stores = 1;
-  const auto done = simulation::explore(within, body);
-  std::cout << done.runs << " runs" << (done.complete ? "" : ", cut short") << "\n";
-  simulation::simulate_many(1, testing::few_schedules ? 500 : 5'000, body, within);
-}
 
 // Room for objects that somebody else constructs and destroys.
 template <std::size_t N>
@@ -101,7 +94,7 @@ TEST(simulated_hand, places_of_what_was_begun_are_freed_also_if_nothing_is_taken
 }
 
 TEST(simulated_hand, each_item_is_worked_at_once_whoever_comes) {
-  try_it([] {
+  try_it(in_haste(2, 1), 5'000, [] {
     const counted one = std::make_shared<int>(1);
     hand<counted> h;
     room<3> r;
@@ -133,7 +126,7 @@ TEST(simulated_hand, each_item_is_worked_at_once_whoever_comes) {
 }
 
 TEST(simulated_tray, each_result_is_sent_once_and_in_order) {
-  try_it([] {
+  try_it(in_haste(2, 1), 5'000, [] {
     const counted one = std::make_shared<int>(1);
     tray<counted> t;
     room<3> r;

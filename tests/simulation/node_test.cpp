@@ -1,7 +1,6 @@
 // Who is at work at a stage: nobody twice, no more than there are, and those that are not wanted any more go when they are
 // done.
 #include <cstdint>
-#include <iostream>
 #include <string>
 #include <vector>
 
@@ -16,6 +15,8 @@ namespace {
 
 using simulation::check;
 using system::thread;
+using testing::in_haste;
+using testing::try_it;
 
 class post_office : public node {
  public:
@@ -49,16 +50,9 @@ class post_office : public node {
   std::vector<int> at_the_counter_;
 };
 
-void try_it(unsigned preemptions, const simulation::body& body) {
-  simulation::options within = testing::bounds(preemptions);
-  const auto done = simulation::explore(within, body);
-  std::cout << done.runs << " runs" << (done.complete ? "" : ", cut short") << "\n";
-  simulation::simulate_many(1, testing::few_schedules ? 500 : 5'000, body, within);
-}
-
 TEST(simulated_node, nobody_is_at_work_twice) {
   for (const unsigned workers : {1U, 2U, 3U})
-    try_it(2, [&] {
+    try_it(in_haste(2), 5'000, [&] {
       post_office p(workers);
       {
         const auto visit = [&] {
@@ -78,7 +72,7 @@ TEST(simulated_node, nobody_is_at_work_twice) {
 }
 
 TEST(simulated_node, whoever_is_not_wanted_any_more_goes_when_he_is_done) {
-  try_it(2, [] {
+  try_it(in_haste(2), 5'000, [] {
     post_office p({1, 3});
     check(p.present() == 1);
     p.add_worker(1);
@@ -119,7 +113,7 @@ TEST(simulated_node, one_that_was_to_go_stays_after_all) {
 }
 
 TEST(simulated_node, it_ends_once_when_all_have_gone) {
-  try_it(2, [] {
+  try_it(in_haste(2), 5'000, [] {
     post_office p(2);
     int ends = 0;
     worker* const first = p.come();

@@ -4,7 +4,6 @@
 // these runs have none to spare. Larger ones: random_pipeline_test.cpp; how many work at once: pipeline_workers_test.cpp.
 #include <chrono>
 #include <cstdint>
-#include <iostream>
 #include <memory>
 #include <ranges>
 #include <stop_token>
@@ -22,35 +21,14 @@ namespace {
 using namespace std::chrono_literals;
 using simulation::check;
 using simulation::choose;
-using simulation::explore;
 using system::thread;
-using testing::bounds;
 using testing::crowd;
 using testing::end_of;
 using testing::fates;
+using testing::in_haste;
 using testing::numbers;
-
-// Time passes only when nobody can run: what then takes time has waited for it.
-simulation::options without_haste(unsigned preemptions, unsigned delayed_stores = 0) {
-  simulation::options within = bounds(preemptions);
-  within.delayed_stores = delayed_stores;
-  within.early_timeouts = false;
-  return within;
-}
-// And these with time that passes at any moment.
-simulation::options in_haste(unsigned preemptions) {
-  simulation::options within = without_haste(preemptions);
-  within.early_timeouts = true;
-  return within;
-}
-
-// All schedules within the bounds, and so many at random beyond them.
-void try_it(const simulation::options& within, std::uint64_t at_random, const simulation::body& body) {
-  const auto done = explore(within, body);
-  std::cout << done.runs << " runs of " << done.steps / done.runs << " steps" << (done.complete ? "" : ", cut short")
-            << "; seeds 1 to " << at_random << "\n";
-  simulation::simulate_many(1, testing::few_schedules ? at_random / 20 : at_random, body, within);
-}
+using testing::try_it;
+using testing::without_haste;
 
 // --- to the end ---
 

@@ -1,6 +1,5 @@
 // The gate of ordered stages by itself: what leaves when, who waits, and where the promised places are.
 #include <cstdint>
-#include <iostream>
 #include <stdexcept>
 #include <vector>
 
@@ -17,6 +16,9 @@ namespace {
 using namespace std::chrono_literals;
 using simulation::check;
 using system::thread;
+using testing::alone;
+using testing::try_it;
+using testing::without_haste;
 
 // A gate, and what came out of it.
 class way_out {
@@ -68,15 +70,6 @@ class way_out {
     return at_once;
   }
 };
-
-void try_it(unsigned preemptions, const simulation::body& body) {
-  simulation::options within = testing::bounds(preemptions);
-  within.early_timeouts = false;
-  const auto done = simulation::explore(within, body);
-  std::cout << done.runs << " runs" << (done.complete ? "" : ", cut short") << "\n";
-}
-// One thread: whoever waits here, waits for ever.
-void alone(const simulation::body& body) { simulation::simulate(1, body); }
 
 TEST(simulated_gate, results_leave_in_the_order_of_their_tickets) {
   alone([] {
@@ -140,7 +133,7 @@ TEST(simulated_gate, places_go_with_whoever_leaves) {
 }
 
 TEST(simulated_gate, whoever_is_too_far_ahead_waits) {
-  try_it(2, [] {
+  try_it(without_haste(2), 0, [] {
     way_out e(2);
     const thread ahead([&] { e.put(2); });
     (void)sleep_for(1ms, {});
@@ -155,7 +148,7 @@ TEST(simulated_gate, whoever_is_too_far_ahead_waits) {
 }
 
 TEST(simulated_gate, in_whatever_order_they_come) {
-  try_it(2, [] {
+  try_it(without_haste(2), 0, [] {
     way_out e(1);
     {
       const thread first([&] { e.put(1); });
@@ -169,7 +162,7 @@ TEST(simulated_gate, in_whatever_order_they_come) {
 }
 
 TEST(simulated_gate, a_turn_that_is_written_waits_for_those_before_it_and_lets_those_after_it_go) {
-  try_it(2, [] {
+  try_it(without_haste(2), 0, [] {
     way_out e(3);
     check(!e.put(2));
     {
@@ -191,7 +184,7 @@ TEST(simulated_gate, a_turn_that_is_written_waits_for_those_before_it_and_lets_t
 }
 
 TEST(simulated_gate, a_stop_lets_everybody_go) {
-  try_it(2, [] {
+  try_it(without_haste(2), 0, [] {
     way_out e(1);
     {
       const thread ahead([&] { e.put(2); });
