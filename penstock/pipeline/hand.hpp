@@ -62,14 +62,15 @@ class tray {
     one_done(false);
   }
   [[nodiscard]] std::size_t size() const noexcept { return made_; }
-  // Another thread's. If the tray has been open for so long: calls take(portion) for what was done and not yet sent.
-  // Under the lock, so that what comes later is sent later; so it must not wait for anything.
+  // Another thread's. If the tray has been open for so long: calls take(portion) for what was done and not yet sent, if
+  // there is something; if that is true, it is sent. Under the lock, so that what comes later is sent later; so it must
+  // not wait for anything.
   template <class Take>
   void take_if_older_than(std::int64_t ns, std::int64_t now, Take take) {
     const mutex_lock lock(mutex_);
     if (!open_ || now - since_ < ns) return;
     const portion<Item> rest = not_sent(done_.load(std::memory_order_acquire));
-    if (rest.items) take(rest);
+    if (rest.items == 0 || !take(rest)) return;
     sent_.items += rest.items;
     sent_.results += rest.count;
   }

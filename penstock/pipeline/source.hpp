@@ -100,8 +100,10 @@ class pull_source_node final : public node {
     return pace_.is_long(1) || room >= next_.room_in_all() / 2 ? readiness::plenty : readiness::some;
   }
   void relieve(crew_member&) override {
-    tray_.take_if_older_than(pace::stuck_ns, now_ns(),
-                             [&](const portion<envelope<item>>& made) { next_.accept(made.results, made.count); });
+    tray_.take_if_older_than(pace::stuck_ns, now_ns(), [&](const portion<envelope<item>>& made) {
+      next_.accept(made.results, made.count);
+      return true;
+    });
   }
   [[nodiscard]] bool is_over() const noexcept override { return over_.load() || control_.draining(); }
   void add_entrance_counts(stage_report& r) const noexcept override { r.in = r.passed; }

@@ -270,28 +270,31 @@ void thread_stage<In, F>::relieve(crew_member& me) {
           // As a worker, because it may wait for its turn or for room: no more threads than workers may, or else none is
           // left for the stages behind. So while all workers are at work, what one of them has done waits for the first
           // to be free.
-          worker* const helper = hire(now);
-          if (!helper) continue;
+          worker* helper = nullptr;
           std::vector<result_envelope> results;
           std::array<bool, decltype(at.ordered)::most_marked> has_result;
           portion<result_envelope> made;
           std::uint64_t ticket = 0;
           at.ordered.take_if_older_than(pace::stuck_ns, now, [&](const portion<result_envelope>& done) {
+            helper = hire(now);
+            if (!helper) return false;
             made = done;
             results.assign(std::move_iterator(done.results), std::move_iterator(done.results + done.count));
             std::copy_n(done.present, done.items, has_result.begin());
             // Here, where the owner cannot go on: outside he may have begun another batch.
             ticket = at.ticket.load(std::memory_order_relaxed) + done.first;
+            return true;
           });
-          if (made.items) {
+          if (helper) {
             made.results = results.data();
             made.present = has_result.data();
             send_in_order(ticket, made, true, false, *helper, me);
+            leave(*helper, wait_kind::unmanned, now_ns());
           }
-          leave(*helper, wait_kind::unmanned, now_ns());
         } else {
           at.results.take_if_older_than(pace::stuck_ns, now, [&](const portion<result_envelope>& made) {
             next_->accept(made.results, made.count);
+            return true;
           });
         }
       }

@@ -42,8 +42,13 @@ constexpr auto take_all = [](counted* first, std::size_t n) {
   return true;
 };
 constexpr auto take_none = [](counted*, std::size_t) { return false; };
+constexpr auto leave_them = [](const portion<counted>&) { return false; };
 constexpr auto nothing_there = [](counted*, std::size_t) {
   simulation::fail("there was nothing to take");
+  return false;
+};
+constexpr auto none_to_send = [](const portion<counted>&) {
+  simulation::fail("there was nothing to send");
   return false;
 };
 
@@ -137,12 +142,13 @@ TEST(simulated_tray, each_result_is_sent_once_and_in_order) {
         check(p.results[i] == one, "it is whole");
         sent.push_back(p.results + i);
       }
-      return false;
+      return true;
     };
     t.open(r.at(), 0);
     {
       const thread sender([&] {
-        t.take_if_older_than(stuck, 99, [](const portion<counted>&) { simulation::fail("not yet"); });
+        t.take_if_older_than(stuck, 99, none_to_send);
+        t.take_if_older_than(stuck, 100, leave_them);
         t.take_if_older_than(stuck, 100, send);
         t.take_if_older_than(stuck, 100, send);
       });
@@ -150,11 +156,11 @@ TEST(simulated_tray, each_result_is_sent_once_and_in_order) {
         t.add(counted(one));
         check(t.size() == i + 1);
       }
-      t.close(send);
+      t.close([&](const portion<counted>& p) { return !send(p); });
     }
     check(sent == std::vector<const counted*>{r.at(), r.at() + 1, r.at() + 2});
     check(one.use_count() == 1);
-    t.take_if_older_than(stuck, 100, [](const portion<counted>&) { simulation::fail("it is closed"); });
+    t.take_if_older_than(stuck, 100, none_to_send);
   });
 }
 
@@ -165,16 +171,14 @@ TEST(simulated_tray, what_was_taken_over_in_its_place_is_not_destroyed) {
     room<3> r;
     t.open(r.at(), 0);
     for (int i = 0; i < 2; ++i) t.add(counted(one));
-    t.take_if_older_than(stuck, 100, [](const portion<counted>&) {});
+    t.take_if_older_than(stuck, 100, [](const portion<counted>&) { return true; });
     t.add(counted(one));
     t.close([](const portion<counted>& p) { return p.count == 1; });
     check(one.use_count() == 2, "the last one");
     std::destroy_at(r.at() + 2);
     t.open(r.at(), 0);
-    t.close([](const portion<counted>&) {
-      simulation::fail("there is none");
-      return false;
-    });
+    t.take_if_older_than(stuck, 100, none_to_send);
+    t.close(none_to_send);
   });
 }
 
@@ -188,6 +192,7 @@ TEST(simulated_tray, items_without_a_result_are_told_apart) {
     t.add(counted(one));
     t.take_if_older_than(stuck, 100, [&](const portion<counted>& p) {
       check(p.items == 2 && p.count == 1 && p.first == 0 && !p.present[0] && p.present[1] && p.results == r.at());
+      return true;
     });
     t.skip();
     t.add(counted(one));
