@@ -13,7 +13,7 @@ namespace {
 // A sentinel looks soon, in case a batch is stuck, and then less and less often: a look takes a processor from somebody.
 constexpr std::chrono::nanoseconds first_lookout{pace::stuck_ns};
 constexpr int last_lookout = 2, last_lookout_if_full = 5;  // so many times twice as long
-constexpr std::int64_t last_respite = (first_lookout * (1 << last_lookout_if_full)).count();
+constexpr std::int64_t soon = (first_lookout * (1 << last_lookout_if_full)).count();
 // A computing turn that stands still waits for its slice of a processor, most likely: for that long nobody steps in.
 constexpr std::chrono::milliseconds slices{20};
 }  // namespace
@@ -158,9 +158,14 @@ void crew::lie_down(crew_member& me) noexcept {
   watch_.fetch_sub(one_on_duty);
 }
 
-void crew::get_up(crew_member& me) noexcept {
-  sleepers_.erase(std::find(sleepers_.begin(), sleepers_.end(), &me));
+void crew::leave_list(crew_member& m) noexcept {
+  sleepers_.erase(std::find(sleepers_.begin(), sleepers_.end(), &m));
   asleep_.fetch_sub(1);
+  looks_out_no_more(m);
+}
+
+void crew::get_up(crew_member& m) noexcept {
+  leave_list(m);
   watch_.fetch_add(one_on_duty);
 }
 
@@ -185,31 +190,37 @@ bool crew::sleep(crew_member& me) {
   bool up = what_is_ready(is_full(watch_.load())) != readiness::nothing;
   const bool at_once = up;
   while (!up && !over_.load()) {
-    // After four quiet looks there is nothing to look out for.
-    const watch before = watch_.load();
-    const bool looks_out = !sentinel_.load() && (before != 0 || sentinel) && quiet < 4;
-    if (looks_out) sentinel_.store(true);
-    lock.unlock();
-    const int last = is_full(before) && on_duty(before) == 0 ? last_lookout_if_full : last_lookout;
-    const auto next_look = first_lookout * (1 << std::min(looks++, last));
-    system::futex_wait(me.called_, 0, looks_out ? system::clock::now() + next_look : system::never);
-    lock.lock();
-    if (looks_out) sentinel_.store(false);
-    if (me.called_.load() == called_to_work) return true;
-    if (me.called_.load() == dismissed) {
-      lock.unlock();
-      if (looks_out && watch_.load() != 0) call_one(true);
-      return false;
+    system::clock::time_point next_look = system::never;
+    if (!lookout_) {
+      // Soon, while somebody on duty may begin a batch without a word, and a few times more; then, when one is due.
+      const watch before = watch_.load();
+      if ((before != 0 || sentinel) && quiet < 4) {
+        const int last = is_full(before) && on_duty(before) == 0 ? last_lookout_if_full : last_lookout;
+        next_look = system::clock::now() + first_lookout * (1 << std::min(looks++, last));
+        sentinel_.store(true);
+      } else if (const std::int64_t due = first_due()) {
+        next_look = system::clock::time_point(std::chrono::nanoseconds(due));
+      }
+      if (next_look != system::never) lookout_ = &me;
     }
+    lock.unlock();
+    system::futex_wait(me.called_, 0, next_look);
+    lock.lock();
+    if (me.called_.load() == called_to_work) return true;
+    if (me.called_.load() == dismissed) return false;
     if (me.called_.load() == called_to_look_out) {
       me.called_.store(0);
       lie_down(me);
       sentinel = true;
       quiet = looks = 0;
-    } else if (looks_out) {
+      // Until now it has counted as one who will look.
+      const watch w = watch_.load();
+      up = on_duty(w) == 0 && what_is_ready(is_full(w)) == readiness::plenty;
+    } else if (lookout_ == &me) {
+      looks_out_no_more(me);
       const stuck found = relieve_from_duty_the_stuck();
       me.relieves_ = found == stuck::somebody;
-      if (found == stuck::maybe_later) sentinel = true;
+      if (found == stuck::maybe_soon) sentinel = true;
       const watch w = watch_.load();
       quiet = w == 0 && found == stuck::nobody ? quiet + 1 : 0;
       up = me.relieves_ || (what_is_ready(is_full(w)) != readiness::nothing &&
@@ -231,10 +242,10 @@ crew::stuck crew::relieve_from_duty_the_stuck() noexcept {
   for (crew_member* m : members_) {
     std::int64_t from = m->stuck_from_.load(std::memory_order_relaxed);
     if (from == 0) continue;
-    found = std::max(found, now < from ? stuck::maybe_later : stuck::somebody);
+    found = std::max(found, now >= from ? stuck::somebody : from - now < soon ? stuck::maybe_soon : stuck::nobody);
     if (now < from) continue;
-    // Again later, for what it does meanwhile, and less and less often: it may be stuck for hours.
-    m->respite_ = from == m->respite_ends_ ? std::min(2 * m->respite_, last_respite) : first_lookout.count();
+    // Again later, for what nobody was free to take over, and less and less often: it may be stuck for hours.
+    m->respite_ = from == m->respite_ends_ ? 2 * m->respite_ : first_lookout.count();
     if (m->stuck_from_.compare_exchange_strong(from, now + m->respite_)) m->respite_ends_ = now + m->respite_;
     crew_member::duty before = m->duty_.load();
     if (before != crew_member::duty::off && m->duty_.compare_exchange_strong(before, crew_member::duty::off))
@@ -243,17 +254,34 @@ crew::stuck crew::relieve_from_duty_the_stuck() noexcept {
   return found;
 }
 
+std::int64_t crew::first_due() const noexcept {
+  std::int64_t first = 0;
+  for (const crew_member* m : members_)
+    if (const std::int64_t from = m->stuck_from_.load(std::memory_order_relaxed); from && (first == 0 || from < first))
+      first = from;
+  return first;
+}
+
+void crew::looks_out_no_more(const crew_member& m) noexcept {
+  if (lookout_ != &m) return;
+  lookout_ = nullptr;
+  sentinel_.store(false);
+}
+
+crew_member& crew::sleeper(std::size_t which, std::size_t or_else) const noexcept {
+  return *sleepers_[sleepers_[which] == lookout_ && sleepers_.size() > 1 ? or_else : which];
+}
+
 void crew::call_one(bool as_sentinel) noexcept {
   system::atomic<std::uint32_t>* word = nullptr;
   {
     const mutex_lock lock(mutex_);
     if (sleepers_.empty() || (as_sentinel && sentinel_.load())) return;
-    crew_member* const called = sleepers_.back();
-    sleepers_.pop_back();
-    asleep_.fetch_sub(1);
-    watch_.fetch_add(one_on_duty);
-    called->called_.store(as_sentinel ? called_to_look_out : called_to_work);
-    word = &called->called_;
+    const std::size_t last = sleepers_.size() - 1;
+    crew_member& called = as_sentinel && lookout_ ? *lookout_ : sleeper(last, last - 1);
+    get_up(called);
+    called.called_.store(as_sentinel ? called_to_look_out : called_to_work);
+    word = &called.called_;
   }
   system::futex_wake(*word, 1);
 }
@@ -276,12 +304,11 @@ void crew::dismiss_one() noexcept {
       ++to_dismiss_;
       return;
     }
-    crew_member* const m = sleepers_.front();
-    sleepers_.erase(sleepers_.begin());
-    asleep_.fetch_sub(1);
+    crew_member& m = sleeper(0, 1);
+    leave_list(m);
     --size_;
-    m->called_.store(dismissed);
-    word = &m->called_;
+    m.called_.store(dismissed);
+    word = &m.called_;
   }
   system::futex_wake(*word, 1);
 }

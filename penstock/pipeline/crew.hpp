@@ -23,16 +23,18 @@
 //             or compute. Stages that wait for something outside are not held back.
 // SENTINEL    Items may take longer than they should. While a batch is under way and others sleep, one of the sleepers
 //             looks up from time to time: if a batch has been stuck for pace::stuck_ns, the rest of it is taken over and
-//             its results are sent on; if there is work and a processor is free, it joins in. Whoever
-//             stays stuck is looked after again, less and less often. It looks after the
-//             computing ones, too: who takes far longer than such items took before no longer counts as one of those who
-//             keep a processor at work. Nobody looks up while nothing is under way: an idle crew costs nothing.
+//             its results are sent on; if there is work and a processor is free, it joins in. Whoever stays stuck sends on
+//             the rest of his results himself, and is looked after again for what nobody was free to take over, each time
+//             after twice as long. It looks after the computing ones, too: who takes far longer than such items took
+//             before no longer counts as one of those who keep a processor at work. Nobody looks up while nothing is
+//             under way: an idle crew costs nothing.
 // FENCES      Crew members store what they did and look later on the same thread. Only those who are not of the crew (a
 //             push into an open pipeline, a stage with its own threads) need the full fence in notice().
 // THREADS     notice() and end() from anywhere; the rest from members.
 #pragma once
 
 #include <atomic>
+#include <cassert>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -91,11 +93,8 @@ class crew_member {
     burden_ = b;
     carried_side_ = 1 - carried_side_;
   }
-  // What was to be carried is not: it stays where it is.
-  burden put_down() noexcept {
-    if (burden_.to) carried_side_ = 1 - carried_side_;
-    return std::exchange(burden_, {});
-  }
+  // What was to be carried is not: it stays where it is. (Which side is whose is settled anew with each turn.)
+  burden put_down() noexcept { return std::exchange(burden_, {}); }
   // Takes the turns for what is carried, down to where it stays.
   void deliver();
 
@@ -128,6 +127,7 @@ class crew {
   explicit crew(const std::vector<std::unique_ptr<node>>& nodes) noexcept : nodes_(nodes) {}
   crew(const crew&) = delete;
   crew& operator=(const crew&) = delete;
+  ~crew() { assert(members_.empty() && sleepers_.empty() && "a crew was destroyed while a thread serves in it"); }
 
   // Before the threads start: how many there will be.
   void expect(std::size_t members) noexcept {
@@ -153,14 +153,20 @@ class crew {
   // Whether to look again rather than sleep. idle: how often it has found nothing; since: when it first asked the clock.
   [[nodiscard]] bool stays_up(int idle, std::int64_t& since) const noexcept;
   void lie_down(crew_member& me) noexcept PENSTOCK_REQUIRES(mutex_);
-  void get_up(crew_member& me) noexcept PENSTOCK_REQUIRES(mutex_);
+  void leave_list(crew_member& m) noexcept PENSTOCK_REQUIRES(mutex_);
+  void get_up(crew_member& m) noexcept PENSTOCK_REQUIRES(mutex_);
+  void looks_out_no_more(const crew_member& m) noexcept PENSTOCK_REQUIRES(mutex_);
+  // sleepers_[which]; but rather the other one than who looks out.
+  [[nodiscard]] crew_member& sleeper(std::size_t which, std::size_t or_else) const noexcept PENSTOCK_REQUIRES(mutex_);
   // Sleeps until called, or until there is something to do for a sentinel. False: it is dismissed.
   [[nodiscard]] bool sleep(crew_member& me);
   // What a member could find. is_full: the processors have enough to do, so computing stages do not count.
   [[nodiscard]] readiness what_is_ready(bool is_full) const noexcept;
-  // Takes members off duty whose batch has been under way for too long. maybe_later: there is one that is not yet late.
-  enum class stuck : std::uint8_t { nobody, maybe_later, somebody };
+  // Takes members off duty whose batch has been under way for too long. maybe_soon: one will be late soon.
+  enum class stuck : std::uint8_t { nobody, maybe_soon, somebody };
   stuck relieve_from_duty_the_stuck() noexcept PENSTOCK_REQUIRES(mutex_);
+  // When the first of them is, or was, to be looked after, in ns; 0: never.
+  [[nodiscard]] std::int64_t first_due() const noexcept PENSTOCK_REQUIRES(mutex_);
   void call_one(bool as_sentinel) noexcept;
 
   // What crew_member::called_ may say; 0: nothing.
@@ -183,12 +189,13 @@ class crew {
   alignas(64) system::atomic<watch> watch_ = 0;
   std::atomic<std::uint32_t> in_vain_ = 0;  // how many look and have found nothing so far: a hint
   system::atomic<std::size_t> asleep_ = 0;  // the length of sleepers_
-  system::atomic<bool> sentinel_ = false;
+  system::atomic<bool> sentinel_ = false;   // somebody looks out, and will look soon; written under the mutex
   system::atomic<bool> over_ = false;
 
   mutable mutex mutex_;                                             // guards what follows
   std::vector<crew_member*> sleepers_ PENSTOCK_GUARDED_BY(mutex_);  // the last to come is the first to be called
   std::vector<crew_member*> members_ PENSTOCK_GUARDED_BY(mutex_);
+  crew_member* lookout_ PENSTOCK_GUARDED_BY(mutex_) = nullptr;  // the sleeper that gets up by itself, soon or later
   std::size_t to_dismiss_ PENSTOCK_GUARDED_BY(mutex_) = 0;
 };
 

@@ -47,6 +47,7 @@ class tray {
     results_ = room;
     made_ = 0;
     done_.store(0, std::memory_order_relaxed);
+    late_.store(false, std::memory_order_relaxed);
     sent_ = {};
     since_ = now;
     open_ = true;
@@ -62,13 +63,16 @@ class tray {
     one_done(false);
   }
   [[nodiscard]] std::size_t size() const noexcept { return made_; }
-  // Another thread's. If the tray has been open for so long: calls take(portion) for what was done and not yet sent, if
+  // Somebody has come and found it open for too long: what is added from now on should not lie here.
+  [[nodiscard]] bool is_late() const noexcept { return late_.load(std::memory_order_relaxed); }
+  // Anybody's. If the tray has been open for so long: calls take(portion) for what was done and not yet sent, if
   // there is something; if that is true, it is sent. Under the lock, so that what comes later is sent later; so it must
   // not wait for anything.
   template <class Take>
   void take_if_older_than(std::int64_t ns, std::int64_t now, Take take) {
     const mutex_lock lock(mutex_);
     if (!open_ || now - since_ < ns) return;
+    late_.store(true, std::memory_order_relaxed);
     const portion<Item> rest = not_sent(done_.load(std::memory_order_acquire));
     if (rest.items == 0 || !take(rest)) return;
     sent_.items += rest.items;
@@ -108,6 +112,7 @@ class tray {
 
   // The owner adds; what is counted in done_ and not in sent_ belongs to who holds the mutex.
   system::atomic<std::size_t> done_ = 0;
+  system::atomic<bool> late_ = false;
   std::size_t made_ = 0;  // the owner's
   Item* results_ = nullptr;
   std::array<bool, marks ? most_marked : 0> present_{};
@@ -136,17 +141,23 @@ class hand {
     since_ = now;
     open_ = true;
   }
-  // The index of the next item to work at; npos: no more.
+  // The index of the next item to work at; npos: no more. Calls relieved() if there is a next and somebody has come and
+  // found the hand open for too long: what is done should not wait for it.
   static constexpr std::size_t npos = static_cast<std::size_t>(-1);
-  std::size_t next() noexcept {
+  template <class Relieved>
+  std::size_t next(Relieved relieved) {
     const std::size_t i = next_.load(std::memory_order_relaxed);
     if (i >= end_.load(std::memory_order_relaxed)) return npos;
     next_.store(i + 1, std::memory_order_relaxed);
     system::light_fence();
     if (!relief_.load(std::memory_order_relaxed)) [[likely]]
       return i;
+    relieved();
     const mutex_lock lock(mutex_);
     return i < end_.load(std::memory_order_relaxed) ? i : npos;
+  }
+  std::size_t next() noexcept {
+    return next([] {});
   }
   [[nodiscard]] Item& item(std::size_t i) noexcept { return items_[i]; }
   // Destroys the items. Returns how many of their places before the stage are still to be freed.

@@ -139,7 +139,7 @@ class pull_source_node final : public node {
       }
     } else {
       tray_.open(me.for_results().template room_for<envelope<item>>(most), began);
-      while (pulled < most && !is_over()) {
+      while (pulled < most && !is_over() && !tray_.is_late()) {
         auto e = pull_one(self);
         if (!e) break;
         tray_.add(*std::move(e));

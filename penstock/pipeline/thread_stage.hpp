@@ -133,6 +133,9 @@ class thread_stage final : public entered_stage<In> {
   }
   void account_for(std::int64_t began, std::int64_t waited_before, std::size_t items, worker& self, crew_member& me,
                    std::int64_t ended) noexcept;
+  // If it has been under way for too long: what is done of a batch goes on. In order by sender(), a worker, or by nobody.
+  template <class Sender>
+  void send_what_is_done(post& at, std::int64_t now, Sender sender, crew_member& me);
   // ticket: of the first of the items; placed: places are promised for the results. True: they were taken over, where
   // they are, to be carried on; only if they may be.
   bool send_in_order(std::uint64_t ticket, const portion<result_envelope>& made, bool placed, bool may_be_carried,

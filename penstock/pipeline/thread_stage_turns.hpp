@@ -174,7 +174,12 @@ void thread_stage<In, F>::work_at_many(envelope<In>* items, std::size_t count, s
   std::size_t begun = 0;
   {
     outputs results(*this, at, self, me);
-    for (std::size_t i = at.items.next(); i != hand<envelope<In>>::npos; i = at.items.next(), ++begun) {
+    const auto late = [&] {
+      send_what_is_done(
+          at, now_ns(), [&] { return &self; }, me);
+      me.changed_something();
+    };
+    for (std::size_t i = at.items.next(late); i != hand<envelope<In>>::npos; i = at.items.next(late), ++begun) {
       results.of(at.items.item(i));
       process(at.items.item(i), results, f, self, me);
       results.item_done();
@@ -260,44 +265,48 @@ void thread_stage<In, F>::carried_turn(const crew_member::burden& b, crew_member
 }
 
 template <class In, class F>
+template <class Sender>
+void thread_stage<In, F>::send_what_is_done(post& at, std::int64_t now, Sender sender, crew_member& me) {
+  if constexpr (!std::is_void_v<out>) {
+    if (!gate_)
+      return at.results.take_if_older_than(pace::stuck_ns, now, [&](const portion<result_envelope>& made) {
+        next_->accept(made.results, made.count);
+        return true;
+      });
+    worker* self = nullptr;
+    std::vector<result_envelope> results;
+    std::array<bool, decltype(at.ordered)::most_marked> has_result;
+    portion<result_envelope> made;
+    std::uint64_t ticket = 0;
+    at.ordered.take_if_older_than(pace::stuck_ns, now, [&](const portion<result_envelope>& done) {
+      self = sender();
+      if (!self) return false;
+      made = done;
+      results.assign(std::move_iterator(done.results), std::move_iterator(done.results + done.count));
+      std::copy_n(done.present, done.items, has_result.begin());
+      // Here, where the owner cannot go on: outside he may have begun another batch.
+      ticket = at.ticket.load(std::memory_order_relaxed) + done.first;
+      return true;
+    });
+    if (!self) return;
+    made.results = results.data();
+    made.present = has_result.data();
+    send_in_order(ticket, made, true, false, *self, me);
+  }
+}
+
+template <class In, class F>
 void thread_stage<In, F>::relieve(crew_member& me) {
   if constexpr (!stage_traits::is_per_worker<F>) {
     for (std::size_t w = 0; w < range().most(); ++w) {
       post& at = posts_[w];
       const std::int64_t now = now_ns();
-      if constexpr (!std::is_void_v<out>) {
-        if (gate_) {
-          // As a worker, because it may wait for its turn or for room: no more threads than workers may, or else none is
-          // left for the stages behind. So while all workers are at work, what one of them has done waits for the first
-          // to be free.
-          worker* helper = nullptr;
-          std::vector<result_envelope> results;
-          std::array<bool, decltype(at.ordered)::most_marked> has_result;
-          portion<result_envelope> made;
-          std::uint64_t ticket = 0;
-          at.ordered.take_if_older_than(pace::stuck_ns, now, [&](const portion<result_envelope>& done) {
-            helper = hire(now);
-            if (!helper) return false;
-            made = done;
-            results.assign(std::move_iterator(done.results), std::move_iterator(done.results + done.count));
-            std::copy_n(done.present, done.items, has_result.begin());
-            // Here, where the owner cannot go on: outside he may have begun another batch.
-            ticket = at.ticket.load(std::memory_order_relaxed) + done.first;
-            return true;
-          });
-          if (helper) {
-            made.results = results.data();
-            made.present = has_result.data();
-            send_in_order(ticket, made, true, false, *helper, me);
-            leave(*helper, wait_kind::unmanned, now_ns());
-          }
-        } else {
-          at.results.take_if_older_than(pace::stuck_ns, now, [&](const portion<result_envelope>& made) {
-            next_->accept(made.results, made.count);
-            return true;
-          });
-        }
-      }
+      // As a worker, if in order, because it may wait for its turn or for room: no more threads than workers may, or else
+      // none is left for the stages behind. So while all workers are at work, what one of them has done waits for him.
+      worker* helper = nullptr;
+      send_what_is_done(
+          at, now, [&] { return helper = hire(now); }, me);
+      if (helper) leave(*helper, wait_kind::unmanned, now_ns());
       worker* self = nullptr;
       std::uint64_t batch = 0;  // its first ticket
       auto* const items = me.for_items().template room_for<envelope<In>>(most_at_once);

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -30,14 +31,18 @@ class pile : public node {
   explicit pile(std::chrono::nanoseconds each = 0ns, pile* next = nullptr)
       : node("pile", 4), each_(each), next_(next) {}
 
-  void relieve(crew_member&) override { relieved_after_ = system::clock::now() - began_; }
+  void relieve(crew_member&) override {
+    relieved_after_ = system::clock::now() - began_;
+    if (first_relieved_after_ == 0ns) first_relieved_after_ = relieved_after_;
+  }
   bool turn(crew_member& me) override {
     int n = ready_.load();
     do
       if (n == 0) return false;
     while (!ready_.compare_exchange_weak(n, n - 1));
+    ++under_way_;
     began_ = system::clock::now();
-    relieved_after_ = 0ns;
+    relieved_after_ = first_relieved_after_ = 0ns;
     me.turn_begins(*this, pace_, items_of_a_turn_, now_ns());
     if (goes_on_long_) me.goes_on_long();
     if (computes() && !waits_instead_)
@@ -49,12 +54,11 @@ class pile : public node {
       me.changed_something();
     }
     ++done_;
+    --under_way_;
     me.turn_ends();
     return true;
   }
-  [[nodiscard]] readiness ready() const noexcept override {
-    return ready_.load() ? readiness::plenty : readiness::nothing;
-  }
+  [[nodiscard]] readiness ready() const noexcept override { return ready_.load() ? ready_as_ : readiness::nothing; }
   [[nodiscard]] bool is_over() const noexcept override { return false; }
   void add_entrance_counts(stage_report&) const noexcept override {}
 
@@ -65,6 +69,7 @@ class pile : public node {
     items_of_a_turn_ = 5;
   }
   [[nodiscard]] int done() const { return done_; }
+  [[nodiscard]] int under_way() const { return under_way_; }
   // In the middle of a turn it says that it takes long after all.
   void goes_on_long() { goes_on_long_ = true; }
   // Its turns are processor time, of a millisecond as a rule.
@@ -74,19 +79,23 @@ class pile : public node {
   }
   // But not from now on.
   void waits_instead() { waits_instead_ = true; }
-  // How long its last turn had been under way when somebody came to take over.
+  // What lies here is a little work, not worth waking somebody for.
+  void is_little() { ready_as_ = readiness::some; }
+  // How long its last turn had been under way when somebody came to take over, for the last time and the first.
   [[nodiscard]] std::chrono::nanoseconds relieved_after() const { return relieved_after_; }
+  [[nodiscard]] std::chrono::nanoseconds first_relieved_after() const { return first_relieved_after_; }
 
  private:
   const std::chrono::nanoseconds each_;
   pile* const next_;
   pace pace_;
   std::size_t items_of_a_turn_ = 1;
+  readiness ready_as_ = readiness::plenty;
   bool goes_on_long_ = false, waits_instead_ = false;
   system::atomic<int> ready_ = 0;
   system::clock::time_point began_;
-  std::chrono::nanoseconds relieved_after_{0};
-  int done_ = 0;  // threads take turns under simulation
+  std::chrono::nanoseconds relieved_after_{0}, first_relieved_after_{0};
+  int done_ = 0, under_way_ = 0;  // threads take turns under simulation
 };
 
 // A crew at its piles, from the start to the end.
@@ -94,12 +103,15 @@ class workplace {
  public:
   explicit workplace(std::vector<std::unique_ptr<node>> piles, int members) : piles_(std::move(piles)), all(piles_) {
     all.expect(static_cast<std::size_t>(members));
-    for (int i = 0; i < members; ++i)
-      threads_.emplace_back([this] {
-        crew_member me(all, true);
-        all.serve(me);
-      });
+    for (int i = 0; i < members; ++i) threads_.emplace_back([this] { serve(); });
   }
+  // Another thread comes.
+  void serve() {
+    crew_member me(all, true);
+    all.serve(me);
+    ++gone_home_;
+  }
+  [[nodiscard]] int gone_home() const { return gone_home_; }
   ~workplace() {
     all.end();
     for (thread& t : threads_) t.join();
@@ -107,6 +119,7 @@ class workplace {
 
  private:
   std::vector<std::unique_ptr<node>> piles_;
+  int gone_home_ = 0;
 
  public:
   crew all;
@@ -178,10 +191,7 @@ TEST(simulated_crew, one_is_sent_home_and_one_comes) {
     auto* const p = static_cast<pile*>(piles.emplace_back(std::make_unique<pile>()).get());
     workplace w(std::move(piles), 1);
     w.all.expect_one_more();
-    thread late([&] {
-      crew_member me(w.all, true);
-      w.all.serve(me);
-    });
+    thread late([&] { w.serve(); });
     w.all.dismiss_one();
     p->put();
     w.all.notice();
@@ -273,7 +283,7 @@ TEST(simulated_crew, a_batch_that_is_stuck_is_taken_over_whenever_it_began) {
     quick->put();
     w.all.notice();
     (void)sleep_for(4ms, {});
-    check(stuck->done() == 0 && stuck->relieved_after() >= 200us && stuck->relieved_after() <= 2ms);
+    check(stuck->done() == 0 && stuck->first_relieved_after() >= 200us && stuck->first_relieved_after() <= 2ms);
   });
 }
 
@@ -283,7 +293,7 @@ TEST(simulated_crew, somebody_looks_after_a_batch_that_begins_while_all_others_s
     try_it(within(1), 5'000, [&] {
       std::vector<std::unique_ptr<node>> piles;
       auto* const p = static_cast<pile*>(piles.emplace_back(std::make_unique<pile>(5ms)).get());
-      p->works_in_batches();
+      p->works_in_batches(one_goes_home ? 1'000 : 3'000);
       workplace w(std::move(piles), 3);
       (void)sleep_for(100ms, {});
       p->put();
@@ -291,8 +301,143 @@ TEST(simulated_crew, somebody_looks_after_a_batch_that_begins_while_all_others_s
       (void)sleep_for(50us, {});
       if (one_goes_home) w.all.dismiss_one();
       (void)sleep_for(4ms, {});
-      check(p->done() == 0 && p->relieved_after() >= 200us && p->relieved_after() <= 2ms);
+      check(p->done() == 0 && p->first_relieved_after() >= 200us && p->first_relieved_after() <= 2ms);
     });
+}
+
+TEST(simulated_crew, whoever_looks_out_is_not_called_to_work_while_another_sleeps) {
+  try_it(within(1), 5'000, [] {
+    std::vector<std::unique_ptr<node>> piles;
+    auto* const stuck = static_cast<pile*>(piles.emplace_back(std::make_unique<pile>(1s)).get());
+    auto* const lengthy = static_cast<pile*>(piles.emplace_back(std::make_unique<pile>(1s)).get());
+    stuck->works_in_batches(3'000);
+    workplace w(std::move(piles), 3);
+    (void)sleep_for(100ms, {});
+    stuck->put();
+    w.all.notice();
+    some_time();
+    lengthy->put();
+    w.all.notice();
+    (void)sleep_for(2ms, {});
+    check(lengthy->under_way() == 1 && stuck->first_relieved_after() > 0ns);
+  });
+}
+
+// However long it takes, though less and less often: by then it has waited twice as long as the time before.
+TEST(simulated_crew, who_stays_stuck_is_looked_after_again_and_again) {
+  for (const bool on_duty : {false, true})
+    try_it(within(0), 1'000, [&] {
+      std::vector<std::unique_ptr<node>> piles;
+      auto* const p = static_cast<pile*>(piles.emplace_back(std::make_unique<pile>(100ms)).get());
+      p->works_in_batches(on_duty ? 1'000 : 3'000);
+      workplace w(std::move(piles), 2);
+      p->put();
+      w.all.notice();
+      (void)sleep_for(99ms, {});
+      check(p->done() == 0 && p->relieved_after() >= 49ms);
+    });
+}
+
+// Work that nobody was woken for, because all processors had some: whoever looks up finds that they only wait.
+TEST(simulated_crew, somebody_looks_after_those_who_compute_though_all_others_slept) {
+  try_it(within(0), 5'000, [] {
+    std::vector<std::unique_ptr<node>> piles;
+    auto* const p = static_cast<pile*>(piles.emplace_back(std::make_unique<pile>(1s)).get());
+    p->becomes_one_that_computes();
+    p->waits_instead();
+    workplace w(std::move(piles), 4);
+    (void)sleep_for(100ms, {});  // all sleep, and nobody looks up
+    for (int i = 0; i < 3; ++i) {
+      p->put();
+      w.all.notice();
+    }
+    (void)sleep_for(100ms, {});
+    check(p->under_way() == 3);
+  });
+}
+
+TEST(simulated_crew, what_others_compute_does_not_keep_anybody_from_other_work) {
+  try_it(within(1), 5'000, [] {
+    std::vector<std::unique_ptr<node>> piles;
+    auto* const busy = static_cast<pile*>(piles.emplace_back(std::make_unique<pile>(5ms)).get());
+    auto* const other = static_cast<pile*>(piles.emplace_back(std::make_unique<pile>()).get());
+    busy->becomes_one_that_computes();
+    busy->waits_instead();
+    workplace w(std::move(piles), 4);
+    (void)sleep_for(100ms, {});
+    for (int i = 0; i < 2; ++i) {
+      busy->put();
+      w.all.notice();
+    }
+    some_time();
+    check(busy->under_way() == 2);
+    other->put();
+    w.all.notice();
+    some_time();
+    check(other->done() == 1);
+  });
+}
+
+// A little work lies ready when the last one starts on something long: nobody is woken at once, but somebody comes.
+TEST(simulated_crew, a_little_work_is_found_by_whoever_looks_up) {
+  try_it(within(1), 5'000, [] {
+    std::vector<std::unique_ptr<node>> piles;
+    auto* const little = static_cast<pile*>(piles.emplace_back(std::make_unique<pile>()).get());
+    auto* const lengthy = static_cast<pile*>(piles.emplace_back(std::make_unique<pile>(50ms)).get());
+    little->is_little();
+    workplace w(std::move(piles), 2);
+    (void)sleep_for(100ms, {});
+    little->put();  // not worth a word either
+    lengthy->put();
+    w.all.notice();
+    (void)sleep_for(10ms, {});
+    check(lengthy->under_way() == 1 && little->done() == 1);
+  });
+}
+
+// Not only where somebody is stuck: as long as a processor is free. However many are still there.
+TEST(simulated_crew, whoever_looks_up_takes_a_share_where_a_processor_is_free) {
+  enum class members { stay, go_home, were_expected_in_vain, come_later };
+  for (const members they : {members::stay, members::go_home, members::were_expected_in_vain, members::come_later})
+    try_it(within(0), 1'000, [&] {
+      std::vector<std::unique_ptr<node>> piles;
+      auto* const p = static_cast<pile*>(piles.emplace_back(std::make_unique<pile>(150us)).get());
+      p->works_in_batches();
+      workplace w(std::move(piles), they == members::go_home ? 3 : they == members::come_later ? 1 : 2);
+      std::optional<thread> late;
+      if (they == members::go_home) w.all.dismiss_one();
+      if (they == members::were_expected_in_vain || they == members::come_later) w.all.expect_one_more();
+      if (they == members::were_expected_in_vain) w.all.expect_one_less();
+      if (they == members::come_later) late.emplace([&] { w.serve(); });
+      (void)sleep_for(100ms, {});
+      check(w.gone_home() == (they == members::go_home ? 1 : 0));
+      p->put(3);
+      w.all.notice();
+      (void)sleep_for(400us, {});
+      check(p->done() == 3, "one after the other would take 450 microseconds");
+      w.all.end();
+    });
+}
+
+TEST(simulated_crew, who_is_at_work_when_one_is_sent_home_goes_after_it) {
+  try_it(within(1), 5'000, [] {
+    std::vector<std::unique_ptr<node>> piles;
+    auto* const p = static_cast<pile*>(piles.emplace_back(std::make_unique<pile>(1ms)).get());
+    workplace w(std::move(piles), 2);
+    p->put(2);
+    w.all.notice();
+    some_time();
+    check(p->under_way() == 2);
+    w.all.dismiss_one();
+    some_time();
+    check(w.gone_home() == 0);
+    (void)sleep_for(2ms, {});
+    check(p->done() == 2 && w.gone_home() == 1, "one only");
+    p->put();
+    w.all.notice();
+    (void)sleep_for(2ms, {});
+    check(p->done() == 3);
+  });
 }
 
 TEST(simulated_crew, nobody_looks_up_while_nothing_is_under_way) {
@@ -308,6 +453,23 @@ TEST(simulated_crew, nobody_looks_up_while_nothing_is_under_way) {
         p->put();
         w.all.notice();
         (void)sleep_for(10s, {});
+      },
+      within);
+}
+
+// 33 times in a month, and not all the time.
+TEST(simulated_crew, who_is_stuck_for_weeks_is_left_alone) {
+  simulation::options within{.early_timeouts = false};
+  within.steps = 4'000;
+  simulation::simulate_many(
+      1, 200,
+      [] {
+        std::vector<std::unique_ptr<node>> piles;
+        auto* const p = static_cast<pile*>(piles.emplace_back(std::make_unique<pile>(30 * 24h)).get());
+        p->works_in_batches();
+        workplace w(std::move(piles), 3);
+        p->put();
+        w.all.notice();
       },
       within);
 }

@@ -2,6 +2,7 @@
 // capacities hold, every thread comes home. A thread that is not woken is a deadlock, which the simulation reports by
 // itself; one that is woken late, by the sentinel's look instead of by whoever had the work, takes simulated time, of which
 // these runs have none to spare. Larger ones: random_pipeline_test.cpp; how many work at once: pipeline_workers_test.cpp.
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <memory>
@@ -259,6 +260,50 @@ TEST(simulated_pipeline, what_a_source_has_made_does_not_wait_while_it_waits_for
     check(last_early < 10'000'000, "those made before are long through");
   };
   simulation::simulate_many(1, testing::few_schedules ? 50 : 1'000, body, without_haste(0));
+}
+
+// Not only the first time.
+TEST(simulated_pipeline, what_a_slow_source_has_made_does_not_wait_for_the_next) {
+  const auto body = [] {
+    fates all(60);
+    std::vector<system::clock::time_point> made(61);
+    const auto next = [n = 0, &made]() mutable -> std::optional<int> {
+      (void)sleep_for(++n > 40 ? 50ms : 5us, {});
+      if (n > 60) return std::nullopt;
+      made[static_cast<std::size_t>(n)] = system::clock::now();
+      return n;
+    };
+    const auto note = [&](int i) {
+      check(system::clock::now() - made[static_cast<std::size_t>(i)] < 10ms, "while the source waits for the next");
+      all.delivered(i);
+    };
+    all.settle_complete(from(next) | sink("end", note) | run());
+  };
+  simulation::simulate_many(1, testing::few_schedules ? 50 : 1'000, body, without_haste(0));
+}
+
+TEST(simulated_pipeline, what_a_slow_worker_has_made_does_not_wait_for_the_next) {
+  for (const bool ordered : {false, true}) {
+    const auto body = [&] {
+      fates all(60);
+      std::vector<system::clock::time_point> made(61);
+      const auto work = [&](int i) {
+        (void)sleep_for(i > 40 ? 50ms : 1us, {});
+        made[static_cast<std::size_t>(i)] = system::clock::now();
+        return i;
+      };
+      const auto note = [&](int i) {
+        auto done = made[static_cast<std::size_t>(i)];
+        if (ordered) done = *std::max_element(made.begin(), made.begin() + i + 1);
+        // In order, those made before have nobody to send them on: both workers are at work.
+        if (!ordered || i > 40) check(system::clock::now() - done < 10ms, "while its worker is at the next");
+        all.delivered(i);
+      };
+      all.settle_complete(from(numbers(60)) | stage("work", work, {.workers = ordered ? 2U : 1U, .ordered = ordered}) |
+                          sink("end", note) | run());
+    };
+    simulation::simulate_many(1, testing::few_schedules ? 50 : 1'000, body, without_haste(0));
+  }
 }
 
 // It gets what it has made off its hands; then nobody has to look after it as often as before.
