@@ -44,6 +44,7 @@ scaling::decision scaling::look(const observation& o) noexcept {
   if (!can_tell && !must_guess) return as_it_is;
 
   learn_share(o);
+  began_ = o;
   const double rate = static_cast<double>(done) / static_cast<double>(wall);
   if (grown_from_ != 0 && can_tell) {
     const double step = static_cast<double>(o.workers) / static_cast<double>(grown_from_) - 1;
@@ -56,7 +57,6 @@ scaling::decision scaling::look(const observation& o) noexcept {
     }
     grown_from_ = 0;
   }
-  began_ = o;
   return grow(o, rate);
 }
 
@@ -120,7 +120,6 @@ void scaling::remember(const observation& o) noexcept {
 }
 
 scaling::decision scaling::change(const observation& o, std::size_t workers, scaling_reason why) noexcept {
-  began_ = o;
   grown_from_ = 0;
   since_ = o.at;
   fullest_ = 0;

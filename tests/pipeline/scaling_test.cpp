@@ -233,7 +233,19 @@ struct window {
 class by_hand {
  public:
   by_hand(worker_count range, std::size_t workers) : rule_(range, 2) {
-    o_.workers = workers;
+    // Whatever was before the first look.
+    constexpr auto hour = static_cast<std::int64_t>(3600e3 * ms);
+    o_ = {.at = hour,
+          .workers = workers,
+          .finished = 1000,
+          .present = hour,
+          .at_work = hour / 2,
+          .starved = hour / 2,
+          .blocked = 0,
+          .ran = hour / 4,
+          .crowded = 0,
+          .work_waits = true,
+          .free_processors = 2};
     EXPECT_EQ(rule_.look(o_).workers, workers) << "the first look only opens the window";
   }
   // How many workers it shall have from then on.
@@ -343,6 +355,72 @@ TEST(scaling_windows, small_steps_that_were_all_needed_become_large_again) {
   EXPECT_EQ(all, (std::vector<std::size_t>{8, 9, 10, 11, 12, 13, 26, 52, 64}));
 }
 
+TEST(scaling_windows, what_is_known_of_the_items_is_also_learnt_while_others_are_the_bottleneck) {
+  by_hand s({1, 64}, 16);
+  EXPECT_EQ(s.after({.done = 100, .starved = .5, .processor = 1}), 16u);
+  EXPECT_EQ(s.after({.done = 100, .processor = .05}), 16u) << "three quarters of a processor each, as far as is known";
+  by_hand nothing({1, 64}, 1);
+  (void)nothing.after({.starved = 1});  // items that took no time say nothing
+  EXPECT_EQ(nothing.after({.processor = 0}), 2u);
+  EXPECT_EQ(nothing.why, scaling_reason::waits_outside);
+}
+
+TEST(scaling_windows, a_pause_ends_the_question_whether_a_step_has_helped) {
+  by_hand s({1, 64}, 8);
+  EXPECT_EQ(s.after({.length = 100, .done = 100}), 16u);
+  EXPECT_EQ(s.after({.length = 100, .done = 0, .starved = 1}), 16u);
+  EXPECT_EQ(s.after({.length = 100, .done = 50}), 32u) << "it is another load now";
+}
+
+TEST(scaling_windows, the_rate_before_a_step_is_that_of_the_window_before_it) {
+  by_hand s({1, 64}, 8);
+  EXPECT_EQ(s.after({.length = 100, .done = 100}), 16u);
+  EXPECT_EQ(s.after({.length = 100, .done = 100}), 8u);
+  for (int i = 0; i < 9; ++i) EXPECT_EQ(s.after({.length = 100, .done = 50}), 8u);
+  EXPECT_EQ(s.after({.length = 100, .done = 100}), 9u);
+  EXPECT_EQ(s.after({.length = 100, .done = 102}), 8u) << "no more than noise";
+}
+
+TEST(scaling_windows, steps_stay_small_where_the_bottleneck_was_elsewhere_for_a_while) {
+  by_hand s({1, 64}, 8);
+  EXPECT_EQ(s.after({.length = 100, .done = 100}), 16u);
+  EXPECT_EQ(s.after({.length = 100, .done = 100}), 8u);
+  for (int i = 0; i < 9; ++i) EXPECT_EQ(s.after({.length = 100, .done = 100}), 8u);
+  std::vector<std::size_t> all{8};
+  while (all.size() < 4) all.push_back(s.after({.length = 100, .done = 12 * all.back()}));
+  EXPECT_EQ(s.after({.length = 100, .done = 0, .starved = 1}), 11u);
+  while (all.size() < 8) all.push_back(s.after({.length = 100, .done = 12 * all.back()}));
+  EXPECT_EQ(all, (std::vector<std::size_t>{8, 9, 10, 11, 12, 13, 14, 15}));
+}
+
+TEST(scaling_windows, after_it_had_too_many_the_steps_are_small) {
+  by_hand s({1, 64}, 33);
+  for (int tenth = 0; tenth < 9; ++tenth) EXPECT_EQ(s.after({.length = 100, .starved = .2}), 33u);
+  EXPECT_EQ(s.after({.length = 100, .starved = .2}), 29u);
+  EXPECT_EQ(s.after({.length = 100, .done = 100}), 32u);
+}
+
+TEST(scaling_windows, a_stage_that_has_what_can_run_is_left_alone_until_more_can) {
+  by_hand s({1, 64}, 4);
+  for (int i = 0; i < 5; ++i) EXPECT_EQ(s.after({.processor = .5}), 4u);
+  EXPECT_EQ(s.after({.processor = .05}), 5u) << "at once";
+  EXPECT_EQ(by_hand({1, 64}, 16).after({.done = 100, .processor = .5}), 16u) << "too many are no reason to have fewer";
+}
+
+TEST(scaling_windows, what_was_before_a_step_does_not_count_for_what_is_needed_after_it) {
+  by_hand patient({1, 64}, 8);
+  for (int tenth = 0; tenth < 9; ++tenth) EXPECT_EQ(patient.after({.length = 100, .starved = 1}), 8u);
+  EXPECT_EQ(patient.after({.length = 50, .done = 100}), 16u);
+  for (int i = 0; i < 19; ++i) EXPECT_EQ(patient.after({.length = 50, .starved = 1}), 16u) << "a second from there";
+  EXPECT_EQ(patient.after({.length = 50, .starved = 1}), 1u) << "and not the half that was at work before";
+}
+
+TEST(scaling_windows, moments_of_work_are_not_what_is_needed) {
+  by_hand s({1, 64}, 10);
+  for (int i = 0; i < 49; ++i) EXPECT_EQ(s.after({.done = 0, .starved = i % 5 == 2 ? 0.0 : 1.0}), 10u);
+  EXPECT_EQ(s.after({.done = 0, .starved = 1}), 3u) << "a fifth of the time all ten";
+}
+
 // --- the real thing ---
 
 // Lets nobody go on before so many are here at once.
@@ -443,6 +521,9 @@ TEST(scaling, ranges_that_mean_nothing_are_refused) {
 TEST(scaling, the_report_says_what_was_done_and_why) {
   gathering g(2);
   const report r = from(std::views::iota(0, 20)) | sink("meet", [&](int) { g.join(); }, {.workers = {1, 2}}) | run();
+  ASSERT_EQ(r.stages[1].scaling.size(), 1u);
+  EXPECT_LE(r.stages[1].scaling[0].at, r.wall);
+  EXPECT_TRUE(r.stages[0].scaling.empty());
   std::ostringstream text;
   text << r;
   EXPECT_NE(text.str().find("\"meet\" has 2 workers, of 1 to 2 (1 change, up to 2; the last after "), std::string::npos)
