@@ -41,7 +41,6 @@ class reorder_gate {
   bool put(std::uint64_t ticket, const portion<Item>& made, std::size_t places, worker& self, Pass pass,
            Release release, GiveBack give_back, BeforeWait before_wait) {
     const std::size_t count = made.items;
-    bool stopped = false;
     {
       mutex_lock lock(mutex_);
       if (!has_turn(ticket) && !stopped_) {
@@ -65,18 +64,16 @@ class reorder_gate {
           return false;
         }
       }
-      stopped = stopped_;
-      if (!stopped) releasing_ = true;
+      releasing_ = true;  // after a stop perhaps one of several, in whatever order
     }
-    const bool kept = made.count > 0 && pass(made.results, made.count, places);  // stopped: in whatever order
-    if (!stopped) release_ready(count, release);
+    const bool kept = made.count > 0 && pass(made.results, made.count, places);
+    release_ready(count, release);
     return kept;
   }
 
   // For a worker with many results: waits for its turn, calls write(), which puts them out, and passes the turn on.
   template <class Write, class Release, class BeforeWait>
   void in_turn(std::uint64_t ticket, worker& self, Write write, Release release, BeforeWait before_wait) {
-    bool in_order = false;
     {
       mutex_lock lock(mutex_);
       if (!has_turn(ticket) && !stopped_) {
@@ -86,8 +83,7 @@ class reorder_gate {
         while (!has_turn(ticket) && !stopped_) turned_.wait(lock);
         --waiting_;
       }
-      in_order = !stopped_;
-      if (in_order) releasing_ = true;
+      releasing_ = true;
     }
     std::exception_ptr error;
     try {
@@ -95,7 +91,7 @@ class reorder_gate {
     } catch (...) {
       error = std::current_exception();
     }
-    if (in_order) release_ready(1, release);
+    release_ready(1, release);
     if (error) std::rethrow_exception(error);
   }
 
@@ -144,7 +140,7 @@ class reorder_gate {
       ready.clear();
       {
         mutex_lock lock(mutex_);
-        // Only now, when they have left: the turn, and the room in the window, are the next one's.
+        // Only now, when they have left: the turn, unless more are there, and the room in the window, are the next one's.
         next_ += left;
         if (waiting_) turned_.notify_all();  // all: they wait for different numbers
         left = 0;
@@ -157,7 +153,6 @@ class reorder_gate {
         }
         if (left == 0) {
           releasing_ = false;
-          if (waiting_) turned_.notify_all();  // who waits for a turn of its own waits for this, too
           return;
         }
         places = std::min(kept_, ready.size());

@@ -50,23 +50,27 @@ class way_out {
   std::size_t places_used = 0, places_back = 0;
   int waits = 0;
   worker self;
+  bool takes_over = false;  // whoever passes them on
+  std::chrono::nanoseconds release_takes{0};
 
  private:
   bool put_these(std::uint64_t ticket, const portion<int>& made, std::size_t places) {
     bool at_once = false;
-    gate.put(
+    const bool kept = gate.put(
         ticket, made, places, self,
         [&](int* first, std::size_t n, std::size_t with) {
           at_once = true;
           out.insert(out.end(), first, first + n);
           places_used += with;
-          return false;
+          return takes_over;
         },
         [&](int* first, std::size_t n, std::size_t with) {
+          (void)sleep_for(release_takes, {});
           out.insert(out.end(), first, first + n);
           places_used += with;
         },
         [&](std::size_t n) { places_back += n; }, [&] { ++waits; });
+    check(kept == (at_once && takes_over));
     return at_once;
   }
 };
@@ -143,6 +147,33 @@ TEST(simulated_gate, whoever_is_too_far_ahead_waits) {
     check(e.out.empty());
     check(e.put(0));
     (void)sleep_for(1ms, {});
+    check(e.out == std::vector{0, 10, 20});
+  });
+}
+
+TEST(simulated_gate, who_takes_them_over_where_they_are_says_so) {
+  alone([] {
+    way_out e(3);
+    e.takes_over = true;
+    check(!e.put(1) && e.put(0), "the one that was left has moved");
+    check(e.put(2));
+  });
+}
+
+// Who waits for room in the window does not wait for those behind it, who may have to wait for room elsewhere.
+TEST(simulated_gate, the_window_moves_on_with_each_that_leaves) {
+  try_it(without_haste(2), 0, [] {
+    way_out e(2);
+    e.release_takes = 10ms;
+    check(!e.put(1));
+    bool there = false;
+    const thread ahead([&] { there = !e.put(2); });
+    (void)sleep_for(1ms, {});
+    check(e.waits == 1 && !there);
+    const thread turn([&] { check(e.put(0)); });
+    (void)sleep_for(1ms, {});
+    check(there && e.out == std::vector{0});
+    (void)sleep_for(30ms, {});
     check(e.out == std::vector{0, 10, 20});
   });
 }
