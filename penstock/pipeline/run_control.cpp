@@ -79,8 +79,7 @@ void run_control::add_member() {
 void run_control::join_the_gone() noexcept {
   for (auto m = members_.begin(); m != members_.end();) {
     if (m->gone.load()) {
-      m->thread.join();
-      m = members_.erase(m);
+      m = members_.erase(m);  // joins it
     } else {
       ++m;
     }
@@ -203,9 +202,7 @@ void run_control::hand_back(unfinished_item item) noexcept {
 
 void run_control::join_all() noexcept {
   if (scaler_thread_.joinable()) scaler_thread_.join();  // before those that it starts and joins
-  for (system::thread& t : own_threads_) t.join();
-  own_threads_.clear();
-  for (member_thread& m : members_) m.thread.join();
+  own_threads_.clear();                                  // joins them
   members_.clear();
   on_stop_.reset();
   on_drain_.reset();
@@ -304,7 +301,7 @@ report run_control::account() const {
       r.expanded += s.out - s.passed;  // less only in a snapshot, for results on their way out
     r.stages.push_back(std::move(s));
   }
-  if (!r.stages.empty()) r.entered = r.stages.front().in;
+  r.entered = r.stages.front().in;
   r.latency = histogram::quantiles(latencies);
   return r;
 }

@@ -327,6 +327,47 @@ TEST(simulated_pipeline, a_source_that_waits_for_long_is_left_alone) {
   simulation::simulate_many(1, testing::few_schedules ? 20 : 200, body, within);
 }
 
+// --- what is told of it ---
+
+TEST(simulated_pipeline, a_snapshot_at_any_step_makes_sense) {
+  try_it(in_haste(1), 1'000, [] {
+    fates all(3);
+    auto line = from(numbers(3)) | stage("same", [](int i) { return i; }, {.capacity = 1}) |
+                sink("end", [&](int i) { all.delivered(i); }, {.capacity = 1}) | start();
+    for (int i = 0; i < 3; ++i) {
+      const report now = line.snapshot();
+      check(now.expanded == 0, "results on their way are not yet out");
+      for (const stage_report& s : now.stages)
+        for (const double share : {s.busy, s.starved, s.blocked, s.paused, s.processor, s.crowded})
+          check(share >= 0 && share <= 1, "a share of the time");
+    }
+    all.settle_complete(line.wait());
+  });
+}
+
+TEST(simulated_pipeline, where_nothing_was_done_all_was_waiting) {
+  try_it(without_haste(1), 100, [] {
+    auto line = from<int>() | sink("end", [](int) {}) | start();
+    (void)sleep_for(1s, {});
+    const stage_report end = line.snapshot().stages.back();
+    check(end.starved == 1 && end.busy == 0 && end.processor == 0 && end.crowded == 0);
+    line.close();
+    check(line.wait().delivered == 0);
+  });
+}
+
+TEST(simulated_pipeline, a_moment_of_computing_is_told) {
+  const auto share = [](auto work) {
+    const report r = from(numbers(2)) | sink("work", std::move(work)) | run();
+    return r.stages.back().processor;
+  };
+  try_it(without_haste(0), 100, [&] {
+    const auto work = simulation::computing([](int) {}, 1ms);
+    check(share(work) > .9);
+    check(share(per_worker([&] { return work; })) > .9, "by threads of its own, too");
+  });
+}
+
 // --- early ends ---
 
 TEST(simulated_pipeline, a_stop_at_any_step) {
