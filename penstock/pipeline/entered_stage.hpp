@@ -30,7 +30,6 @@ class entered_stage : public node, public inlet<In> {
     return entrance_.is_closed() && (policy_.control().stopping() || entrance_.waiting() == 0);
   }
   void hand_back_rest() noexcept override {
-    entrance_.close();
     for (envelope<In>& e : entrance_.hand_over()) {
       ++rest_;
       hand_back(std::move(e), 0, nullptr);

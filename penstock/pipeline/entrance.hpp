@@ -229,7 +229,6 @@ conqueue_status entrance<T>::put(envelope<T>& item, const wait_limit* limit) {
   std::optional<budget::reservation> bytes;
   if (bytes_) {
     const std::uint64_t weight = weight_of(item);
-    if (is_closed()) return conqueue_status::closed;
     if (!limit) {
       bytes = bytes_->acquire(weight, wait_limit(system::clock::time_point::min()));
     } else {
@@ -267,14 +266,13 @@ conqueue_status entrance<T>::put_in_line(envelope<T>& item, outside_place& self)
     if (!got && !is_closed()) return conqueue_status::full;
   }
   bool got = false;
-  if (!is_closed())
-    for_room_.wait_in_line(
-        self.for_room,
-        [&] {
-          got = take_room(1) == 1;
-          return got || is_closed() ? trial::done : trial::again;
-        },
-        room_for_one());
+  for_room_.wait_in_line(
+      self.for_room,
+      [&] {
+        got = take_room(1) == 1;
+        return got || is_closed() ? trial::done : trial::again;
+      },
+      room_for_one());
   if (!got && !is_closed()) return conqueue_status::full;
   if (got && put(&item, 1) == 1) {
     self.bytes = 0;  // whoever takes the item gives them back

@@ -121,7 +121,6 @@ class fast_engine final : private lease_issuer {
   join_result ended_ PENSTOCK_GUARDED_BY(mutex_);
   condition all_done_;
   mutable std::size_t peak_size_ PENSTOCK_GUARDED_BY(mutex_) = 0;
-  bool cancelled_ PENSTOCK_GUARDED_BY(mutex_) = false;
 };
 
 // --- below: how ---
@@ -137,7 +136,6 @@ conqueue_status fast_engine<T>::insert(const wait_limit* limit, Args&&... args) 
   } else {
     claim mine = ring_.claim_push(1);
     if (mine.count == 0) [[unlikely]] {
-      if (mine.result == verdict::closed) return conqueue_status::closed;
       if (!limit) {
         while (mine.result == verdict::soon) {  // a consumer is moving its item out of there right now
           system::yield();
@@ -177,7 +175,6 @@ template <class Take>
 conqueue_status fast_engine<T>::extract(after_pop then, const wait_limit* limit, Take take) noexcept {
   claim mine = ring_.claim_pop(1);
   if (mine.count == 0) [[unlikely]] {
-    if (mine.result == verdict::closed) return conqueue_status::closed;
     if (!limit) {
       while (mine.result == verdict::soon) {  // a producer is making its item there right now
         system::yield();
@@ -304,8 +301,6 @@ ring<T> fast_engine<T>::cancel() noexcept {
   ring<T> waiting;
   {
     const mutex_lock lock(mutex_);
-    if (cancelled_) return waiting;
-    cancelled_ = true;
     waiting = ring_.take_all();
     ended_.returned += waiting.size();
     all_done_.notify_all();

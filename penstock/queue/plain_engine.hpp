@@ -454,7 +454,6 @@ ring<T> plain_engine<T>::cancel() noexcept {
   close();
   mutex_lock lock(mutex_);
   ring<T> waiting = std::move(ring_);  // moves no item, so it cannot throw
-  while (!weights_.empty()) weights_.pop_front();
   bytes_ = 0;
   ended_.returned += waiting.size();
   finish(waiting.size());

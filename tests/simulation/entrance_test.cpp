@@ -55,6 +55,18 @@ TEST(simulated_entrance, places_are_promised_as_long_as_there_are_some) {
   });
 }
 
+TEST(simulated_entrance, the_end_is_told_before_the_want_of_a_place) {
+  for (const std::size_t bytes : {0, 10})
+    alone([&] {
+      entrance<int> e(1, bytes);
+      check(try_put(e, 1, 10) == conqueue_status::success && try_put(e, 2, 1) == conqueue_status::full);
+      e.close();
+      check(try_put(e, 2, 1) == conqueue_status::closed && put(e, 2, 1) == conqueue_status::closed);
+      check(take(e, 2) == std::vector{1} && e.is_drained());
+      check(try_put(e, 2, 1) == conqueue_status::closed && try_put(e, 2, 0) == conqueue_status::closed);
+    });
+}
+
 TEST(simulated_entrance, the_most_that_ever_waited_is_remembered) {
   alone([] {
     entrance<int> e(4, 0);

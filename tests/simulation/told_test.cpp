@@ -431,8 +431,11 @@ class told_producer final : private outside_place {
     auto one = enveloped(n);
     for (;;) {
       const conqueue_status now = e.put_in_line(one, *this);
-      if (now == conqueue_status::full && calls_.wait()) continue;
-      e.leave_line(*this);
+      if (now == conqueue_status::full) {
+        if (calls_.wait()) continue;
+        e.leave_line(*this);
+      }
+      check(!for_room.in_line && !for_bytes.in_line && bytes == 0, "it stands in no line any more");
       calls_.forget(was_told());
       return now;
     }
@@ -503,6 +506,30 @@ TEST(simulated_told_entrance, one_that_is_cancelled_leaves_its_place_to_the_next
     sleeps.join();
     check(e.waiting() == (entered ? 1 : 0));
   });
+}
+
+TEST(simulated_told_entrance, room_for_two_is_passed_on_by_the_first) {
+  const auto body = [] {
+    entrance<item> e(2, 0);
+    put(e, 1);
+    put(e, 1);
+    int in = 0;
+    const auto produce = [&] {
+      told_producer self;
+      check(self.put(e, 1) == conqueue_status::success);
+      ++in;
+    };
+    const thread first(produce), second(produce);
+    (void)sleep_for(std::chrono::milliseconds(1), {});
+    check(in == 0);
+    check(e.take(2, [](envelope<item>&& taken) { (void)(*taken.item).get(); }).count == 2);
+    e.freed(2);
+    (void)sleep_for(std::chrono::milliseconds(1), {});
+    check(in == 2);
+    e.close();
+    for (const envelope<item>& rest : e.hand_over()) (void)rest;
+  };
+  testing::try_it(testing::without_haste(2), 1'000, body);
 }
 
 TEST(simulated_told_entrance, close_tells_those_who_wait_for_room_and_for_items) {
