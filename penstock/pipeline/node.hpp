@@ -175,6 +175,8 @@ class inlet {
   static constexpr std::size_t npos = static_cast<std::size_t>(-1);
   [[nodiscard]] virtual std::size_t room() const noexcept = 0;
   [[nodiscard]] virtual std::size_t room_in_all() const noexcept = 0;
+  // Every place that was promised was used or given back.
+  [[nodiscard]] bool no_place_is_lost() const noexcept { return room() == npos || room() == room_in_all(); }
   // How many offers were taken.
   [[nodiscard]] virtual std::uint64_t taken() const noexcept = 0;
 

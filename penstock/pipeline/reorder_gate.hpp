@@ -44,7 +44,9 @@ class reorder_gate {
     {
       mutex_lock lock(mutex_);
       if (!has_turn(ticket) && !stopped_) {
-        wanted_ ? give_back(places) : void(kept_ += places);
+        const std::size_t kept = wanted_ ? 0 : places;
+        if (wanted_) give_back(places);
+        kept_ += kept;
         places = 0;
         if (ticket + count > next_ + slots_.size()) {
           before_wait();
@@ -63,6 +65,9 @@ class reorder_gate {
           }
           return false;
         }
+        // Its turn has come while it waited. Others may have had its places since.
+        places = std::min(kept, kept_);
+        kept_ -= places;
       }
       releasing_ = true;  // after a stop perhaps one of several, in whatever order
     }

@@ -11,6 +11,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cassert>
 #include <concepts>
 #include <memory>
 #include <optional>
@@ -106,6 +107,7 @@ class pull_source_node final : public node {
     });
   }
   [[nodiscard]] bool is_over() const noexcept override { return over_.load() || control_.draining(); }
+  void hand_back_rest() noexcept override { assert(control_.stopping() || next_.no_place_is_lost()); }
   void add_entrance_counts(stage_report& r) const noexcept override { r.in = r.passed; }
 
  private:

@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <cassert>
 #include <concepts>
 #include <cstdint>
 #include <exception>
@@ -159,6 +160,7 @@ template <class In, class F>
 void thread_stage<In, F>::hand_back_rest() noexcept {
   entered_stage<In>::hand_back_rest();
   if constexpr (!std::is_void_v<out>) {
+    assert(policy_.control().stopping() || next_->no_place_is_lost());
     // Finished results that were waiting for their turn: they belong to the next stage, whose input is closed and
     // counts them.
     if (gate_) gate_->leftovers([&](result_envelope&& e) { next_->accept(&e, 1); });

@@ -136,6 +136,22 @@ TEST(simulated_gate, places_go_with_whoever_leaves) {
   });
 }
 
+// Whoever waited and has his turn then goes with the places he came with, if nobody needed them meanwhile.
+TEST(simulated_gate, no_place_stays_behind_when_all_have_left) {
+  for (const bool needed : {false, true})
+    try_it(without_haste(2), 0, [&] {
+      way_out e(1);
+      const thread ahead([&] { e.put(1, 1, true); });
+      (void)sleep_for(1ms, {});
+      check(e.waits == 1);
+      if (needed) check(e.gate.want_places() == 1);
+      check(e.put(0, 1, true));
+      (void)sleep_for(1ms, {});
+      check(e.out == std::vector{0, 10} && e.places_used == (needed ? 1 : 2) && e.places_back == 0);
+      check(e.gate.want_places() == 0);
+    });
+}
+
 TEST(simulated_gate, whoever_is_too_far_ahead_waits) {
   try_it(without_haste(2), 0, [] {
     way_out e(2);
