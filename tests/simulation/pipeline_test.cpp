@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <memory>
 #include <ranges>
+#include <span>
 #include <stop_token>
 #include <utility>
 #include <vector>
@@ -325,6 +326,75 @@ TEST(simulated_pipeline, a_source_that_waits_for_long_is_left_alone) {
   simulation::options within = without_haste(0);
   within.steps = 60'000;  // 23,000 are enough; 160,000 if it is looked after all the time
   simulation::simulate_many(1, testing::few_schedules ? 20 : 200, body, within);
+}
+
+TEST(simulated_pipeline, a_worker_with_a_thread_of_its_own_does_not_run_while_it_waits_for_room) {
+  simulation::options within = without_haste(0);
+  within.steps = 5'000;
+  const auto body = [] {
+    fates all(3);
+    const auto factory = [] { return [](int i) { return i; }; };
+    const auto slow = simulation::delayed([&](int i) { all.delivered(i); }, 1h);
+    all.settle_complete(from(numbers(3)) | stage("own", per_worker(factory), {.capacity = 1}) |
+                        sink("slow", slow, {.capacity = 1}) | run());
+  };
+  simulation::simulate_many(1, 100, body, within);
+}
+
+TEST(simulated_pipeline, a_long_item_is_begun_before_there_is_room_for_it) {
+  try_it(without_haste(1), 500, [] {
+    fates all(4);
+    int begun = 0;
+    const auto lengthy = [&](int i) {
+      ++begun;
+      (void)sleep_for(10ms, {});
+      return i;
+    };
+    const auto slow = [&](int i) {
+      (void)sleep_for(1s, {});
+      if (i == 1) check(begun == 3, "one waits, and one is made already");
+      all.delivered(i);
+    };
+    all.settle_complete(from(numbers(4)) | stage("lengthy", lengthy) | sink("slow", slow, {.capacity = 1}) | run());
+  });
+}
+
+TEST(simulated_pipeline, of_a_batch_nothing_is_begun_after_a_stop) {
+  try_it(without_haste(0), 500, [] {
+    std::stop_source stop;
+    int last = 0;
+    const auto work = [&](int i) {
+      (void)sleep_for(1us, {});
+      if (i == 40) stop.request_stop();
+      last = i;
+    };
+    auto line = from(numbers(60)) | sink("work", work) | start({.stop = stop.get_token()});
+    const report r = line.wait();
+    check(last == 40 && r.outcome == outcome::cancelled && r.delivered == 40 && r.returned == r.entered - 40);
+  });
+}
+
+TEST(simulated_pipeline, a_function_that_foresees_is_told_of_each_batch_before_it_begins) {
+  struct seer {
+    std::vector<int>* seen;
+    std::size_t* at;
+    void foresee(std::span<const int* const> batch) noexcept {
+      check(*at == seen->size(), "all of the last one are done");
+      check(batch.size() > 1, "one alone is no batch");
+      for (const int* i : batch) seen->push_back(*i);
+    }
+    void operator()(const int& i) {
+      (void)sleep_for(1us, {});
+      if (*at == seen->size()) seen->push_back(i);  // alone
+      check((*seen)[(*at)++] == i);
+    }
+  };
+  try_it(without_haste(0), 200, [] {
+    std::vector<int> seen;
+    std::size_t at = 0;
+    const report r = from(numbers(40)) | sink("seer", seer{&seen, &at}) | run();
+    check(r.delivered == 40 && at == 40);
+  });
 }
 
 // --- what is told of it ---

@@ -113,6 +113,12 @@ TEST(simulated_source, the_report_tells_what_it_did) {
     for (const int i : {0, 1})
       check(quick.stages[static_cast<std::size_t>(i)].service.p50 >= 900ns &&
             quick.stages[static_cast<std::size_t>(i)].service.p50 <= 1200ns);
+    const report waits = from(one_after_another(100, [](int) { return 1ms; })) |
+                         stage("pass", [](int i) { return i; }) | sink("end", [](int) {}) | run();
+    check(waits.stages[1].starved > .9 && waits.stages[2].starved > .9);
+    const report full = from(numbers(100)) | stage("pass", [](int i) { return i; }, {.capacity = 1}) |
+                        sink("end", simulation::delayed([](int) {}, 1ms), {.capacity = 1}) | run();
+    check(full.stages[1].blocked > .9);
     const report held_up =
         from(numbers(100)) | sink("end", simulation::delayed([](int) {}, 1ms), {.capacity = 1}) | run();
     check(held_up.stages[0].blocked > .9);

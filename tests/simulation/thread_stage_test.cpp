@@ -3,7 +3,9 @@
 #include <cstddef>
 #include <initializer_list>
 #include <memory>
+#include <stdexcept>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <gtest/gtest.h>
@@ -106,6 +108,134 @@ TEST(simulated_thread_stage, what_is_done_does_not_wait_for_a_long_item_while_a_
     const thread second([&] { s.take({0}); });
     (void)sleep_for(20ms, {});
     check(s.done() == 5, "nobody who looked after them has stayed a worker");
+  });
+}
+
+// --- two stages, whose turns are taken one by one ---
+
+class pair_of_stages {
+ public:
+  explicit pair_of_stages(stage_options first, stage_options second)
+      : behind(
+            "behind", [](int) {}, std::move(second), nullptr, control_),
+        front(
+            "front", [](int i) { return i; }, std::move(first), &behind, control_) {}
+  // Whether two items, as they lie in somebody's hands, are awaited at the first stage; then they go there.
+  bool takes_two_along() {
+    crew_member me(crew_, true);
+    auto* const items = me.for_results().room_for<envelope<int>>(2);
+    for (int i = 0; i < 2; ++i) std::construct_at(items + i, envelope<int>{.item = box<int>(int{i})});
+    if (front.reserve(2) != 2) return false;
+    const bool awaited = front.await(items, 2, me);
+    if (awaited)
+      me.deliver();
+    else
+      front.give_back(2);
+    return awaited;
+  }
+  bool turn() {
+    crew_member me(crew_, true);
+    return front.turn(me);
+  }
+  bool empty() {
+    crew_member me(crew_, true);
+    while (behind.turn(me)) {
+    }
+    return behind.room() == behind.room_in_all();
+  }
+
+ private:
+  std::vector<std::unique_ptr<node>> nobody_else_;
+  crew crew_{nobody_else_};
+  run_control control_{{}};
+
+ public:
+  thread_stage<int, void (*)(int)> behind;
+  thread_stage<int, int (*)(int)> front;
+};
+
+TEST(simulated_thread_stage, a_batch_is_carried_on_only_with_room_for_all_of_it) {
+  testing::alone([] {
+    pair_of_stages wide({}, {.capacity = 4});
+    for (int i = 0; i < 5; ++i) {
+      envelope<int> e{.item = box<int>(int{i})};
+      check(wide.front.reserve(1) == 1);
+      wide.front.accept(&e, 1);
+      check(!wide.takes_two_along(), "others wait");
+      check(wide.turn());
+      check(wide.behind.room() == 3 && wide.empty());
+    }
+    check(wide.takes_two_along() && wide.behind.room() == 4, "and from there they went on at once");
+    pair_of_stages narrow({}, {.capacity = 1});
+    check(!narrow.takes_two_along() && narrow.behind.room() == 1);
+  });
+}
+
+TEST(simulated_thread_stage, a_batch_is_carried_by_one_worker_at_a_time) {
+  try_it(without_haste(2), 500, [] {
+    pair_of_stages s({}, {.capacity = 100});
+    {
+      envelope<int> e{.item = box<int>(1)};
+      check(s.front.reserve(1) == 1);
+      s.front.accept(&e, 1);
+      check(s.turn());
+    }
+    int taken = 0;
+    {
+      const thread other([&] { taken += s.takes_two_along(); });
+      taken += s.takes_two_along();
+    }
+    check(taken >= 1 && s.behind.room() == 99 - 2 * static_cast<std::size_t>(taken));
+  });
+}
+
+// --- weights ---
+
+struct weighty {
+  int weight;
+};
+std::size_t item_bytes(const weighty& w) {
+  if (w.weight < 0) throw std::runtime_error("nobody knows");
+  return static_cast<std::size_t>(w.weight);
+}
+struct place_outside final : outside_place {
+  void told() noexcept override { ++calls; }
+  int calls = 0;
+};
+
+TEST(simulated_thread_stage, who_stands_in_line_weighs_his_item_once_and_in_time) {
+  testing::alone([] {
+    std::vector<std::unique_ptr<node>> nobody_else;
+    crew all(nobody_else);
+    run_control control({});
+    thread_stage<weighty, void (*)(const weighty&)> s(
+        "s", [](const weighty&) {}, {.capacity_bytes = 10}, nullptr, control);
+    const auto of = [](int weight) { return envelope<weighty>{.item = box<weighty>(weighty{weight})}; };
+    place_outside first, second, third;
+    check(s.accept_in_line(of(6), first));
+    envelope<weighty> waits = of(5);
+    check(!s.accept_in_line(std::move(waits), second) && second.calls == 0, "there is room for four");
+    (*waits.item).weight = -1;  // it is not asked again
+    crew_member me(all, true);
+    check(s.turn(me) && second.calls == 1);
+    check(s.accept_in_line(std::move(waits), second));
+    check(s.accept_in_line(of(0), third));
+    check(s.turn(me));
+  });
+}
+
+TEST(simulated_thread_stage, an_item_is_not_asked_for_its_weight_where_nobody_needs_it) {
+  testing::alone([] {
+    run_control control({});
+    thread_stage<weighty, void (*)(const weighty&)> s(
+        "s", [](const weighty&) {}, {}, nullptr, control);
+    place_outside self;
+    check(s.accept_in_line(envelope<weighty>{.item = box<weighty>(weighty{-1})}, self));
+    stage_report counts;
+    s.add_entrance_counts(counts);
+    check(counts.failed == 0 && counts.waiting == 1);
+    s.close_input();
+    s.hand_back_rest();
   });
 }
 
