@@ -134,8 +134,8 @@ class pull_source_node final : public node {
         pulled = 1;
         if (places)
           next_.accept(&*e, 1);
-        else if (!next_.accept(*std::move(e), self, me))
-          over_ = true;
+        else
+          (void)next_.accept(*std::move(e), self, me);  // refused only when the run is being stopped
       } else if (places) {
         next_.give_back(1);
       }
@@ -177,7 +177,6 @@ class pull_source_node final : public node {
       after = timed ? now_ns() : 0;
       if (next) made.emplace(envelope<item>{box<item>(*std::move(next)), number_ + 1, after, 0});
     } catch (...) {
-      over_ = true;
       control_.record_failure({name(), number_ + 1, {}, 1}, std::current_exception(), true);
       return std::nullopt;
     }
