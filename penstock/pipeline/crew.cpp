@@ -191,17 +191,16 @@ bool crew::sleep(crew_member& me) {
   const bool at_once = up;
   while (!up && !over_.load()) {
     system::clock::time_point next_look = system::never;
-    if (!lookout_) {
-      // Soon, while somebody on duty may begin a batch without a word, and a few times more; then, when one is due.
-      const watch before = watch_.load();
-      if ((before != 0 || sentinel) && quiet < 4) {
-        const int last = is_full(before) && on_duty(before) == 0 ? last_lookout_if_full : last_lookout;
-        next_look = system::clock::now() + first_lookout * (1 << std::min(looks++, last));
-        sentinel_.store(true);
-      } else if (const std::int64_t due = first_due()) {
-        next_look = system::clock::time_point(std::chrono::nanoseconds(due));
-      }
-      if (next_look != system::never) lookout_ = &me;
+    const watch before = watch_.load();
+    if (!sentinel_.load() && (before != 0 || sentinel) && quiet < 4) {
+      // Soon, while somebody may begin a batch without a word, and a few times more.
+      const int last = is_full(before) && on_duty(before) == 0 ? last_lookout_if_full : last_lookout;
+      next_look = system::clock::now() + first_lookout * (1 << std::min(looks++, last));
+      lookout_ = &me;
+      sentinel_.store(true);
+    } else if (const std::int64_t due = lookout_ ? 0 : first_due()) {
+      next_look = system::clock::time_point(std::chrono::nanoseconds(due));
+      lookout_ = &me;
     }
     lock.unlock();
     system::futex_wait(me.called_, 0, next_look);

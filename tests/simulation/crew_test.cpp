@@ -22,6 +22,7 @@ namespace {
 
 using namespace std::chrono_literals;
 using simulation::check;
+using simulation::choose;
 using system::thread;
 using testing::try_it;
 
@@ -342,11 +343,15 @@ TEST(simulated_crew, who_stays_stuck_is_looked_after_again_and_again) {
 TEST(simulated_crew, somebody_looks_after_those_who_compute_though_all_others_slept) {
   try_it(within(0), 5'000, [] {
     std::vector<std::unique_ptr<node>> piles;
+    auto* const stuck = static_cast<pile*>(piles.emplace_back(std::make_unique<pile>(1h)).get());
     auto* const p = static_cast<pile*>(piles.emplace_back(std::make_unique<pile>(1s)).get());
+    stuck->works_in_batches(3'000);
     p->becomes_one_that_computes();
     p->waits_instead();
-    workplace w(std::move(piles), 4);
-    (void)sleep_for(100ms, {});  // all sleep, and nobody looks up
+    workplace w(std::move(piles), 5);
+    if (choose(2)) stuck->put();
+    w.all.notice();
+    (void)sleep_for(10s, {});  // all others sleep, and nobody looks up, or not soon
     for (int i = 0; i < 3; ++i) {
       p->put();
       w.all.notice();
