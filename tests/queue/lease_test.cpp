@@ -200,6 +200,33 @@ TYPED_TEST(any_lease, everything_pushed_is_done_after_join_with_many_workers) {
   queue.close();
 }
 
+// What was done with the items lies behind whoever joins: in plain memory, as the thread sanitizer sees it.
+TYPED_TEST(any_lease, what_was_done_with_the_items_is_there_after_join) {
+  for (int round = 0; round < 20; ++round) {
+    queue_of<TypeParam, int> queue(8);
+    std::vector<int> results(64);
+    std::vector<std::jthread> workers;
+    for (int w = 0; w < 3; ++w)
+      workers.emplace_back([&] {
+        for (const int& item : queue.items()) results[static_cast<std::size_t>(item)] = item;
+      });
+    for (int i = 0; i < 64; ++i) queue.push(i);
+    EXPECT_EQ(queue.join().done, 64u);
+    int sum = 0;
+    for (const int i : results) sum += i;
+    EXPECT_EQ(sum, 63 * 32);
+    queue.close();
+  }
+}
+
+TYPED_TEST(any_lease, more_than_there_is_room_for_can_be_asked_for) {
+  queue_of<TypeParam, int> queue(4);
+  for (int i = 0; i < 4; ++i) queue.push(i);
+  std::vector<int> got;
+  EXPECT_EQ(queue.pop_some(got, std::vector<int>().max_size() + 1), 4u);
+  EXPECT_EQ(got, (std::vector<int>{0, 1, 2, 3}));
+}
+
 TYPED_TEST(any_lease, everyone_who_joins_is_woken) {
   for (int round = 0; round < 100; ++round) {
     queue_of<TypeParam, int> queue(1);
