@@ -424,6 +424,25 @@ TEST(simulated_crew, whoever_looks_up_takes_a_share_where_a_processor_is_free) {
     });
 }
 
+TEST(simulated_crew, nobody_takes_a_share_where_no_processor_is_free) {
+  for (const bool comes_later : {false, true})
+    try_it(within(0), 1'000, [&] {
+      std::vector<std::unique_ptr<node>> piles;
+      auto* const p = static_cast<pile*>(piles.emplace_back(std::make_unique<pile>(150us)).get());
+      p->works_in_batches();
+      workplace w(std::move(piles), comes_later ? 2 : 3);
+      std::optional<thread> late;
+      if (comes_later) w.all.expect_one_more();
+      if (comes_later) late.emplace([&] { w.serve(); });
+      (void)sleep_for(100ms, {});
+      p->put(20);
+      w.all.notice();
+      (void)sleep_for(690us, {});
+      check(p->done() == 7, "one from the beginning, and another after 200 microseconds");
+      w.all.end();
+    });
+}
+
 TEST(simulated_crew, who_is_at_work_when_one_is_sent_home_goes_after_it) {
   try_it(within(1), 5'000, [] {
     std::vector<std::unique_ptr<node>> piles;

@@ -32,9 +32,9 @@ class post_office : public node {
     if (w) simulation::check(++at_the_counter_[index_of(*w)] == 1, "nobody is at work twice");
     return w;
   }
-  void go(worker* w) {
+  void go(worker* w, wait_kind why = wait_kind::starved) {
     --at_the_counter_[index_of(*w)];
-    let_go(*w, wait_kind::starved, 2);
+    let_go(*w, why, 2);
   }
   // So many can come now, and no more; they go again.
   void check_that_free_are(std::size_t count) {
@@ -49,6 +49,29 @@ class post_office : public node {
  private:
   std::vector<int> at_the_counter_;
 };
+
+TEST(simulated_node, the_time_of_a_worker_that_comes_and_goes_is_counted_while_it_is_there) {
+  testing::alone([] {
+    post_office p({1, 2});
+    for (std::size_t i = 0; i < 2; ++i) p.workers()[i].begin(100, i == 0);
+    p.add_worker(300);
+    check(p.workers()[1].spent(400, 0).life == 100 && p.workers()[1].spent(400, 0).starved == 100);
+    p.remove_worker(500);
+    std::uint64_t life = 0;
+    for (const worker& w : p.workers()) life += w.spent(1000, 0).life;
+    check(life == 900 + 200);
+  });
+}
+
+TEST(simulated_node, knows_when_it_last_had_no_work) {
+  testing::alone([] {
+    post_office p(1);
+    p.go(p.come(), wait_kind::unmanned);
+    check(p.ran_dry() == 0);
+    p.go(p.come(), wait_kind::starved);
+    check(p.ran_dry() == 2);
+  });
+}
 
 TEST(simulated_node, nobody_is_at_work_twice) {
   for (const unsigned workers : {1U, 2U, 3U})

@@ -9,6 +9,7 @@
 #include <ranges>
 #include <span>
 #include <stop_token>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -371,6 +372,28 @@ TEST(simulated_pipeline, of_a_batch_nothing_is_begun_after_a_stop) {
     auto line = from(numbers(60)) | sink("work", work) | start({.stop = stop.get_token()});
     const report r = line.wait();
     check(last == 40 && r.outcome == outcome::cancelled && r.delivered == 40 && r.returned == r.entered - 40);
+  });
+}
+
+// What it is made of is used up, and some of its children are on their way: it is told of, but not there any more.
+TEST(simulated_pipeline, an_item_that_was_used_up_is_cut_short_by_a_stop) {
+  try_it(without_haste(0), 200, [] {
+    std::stop_source stop;
+    const auto pull = [n = 0]() mutable { return n++ == 0 ? std::optional(std::string("parent")) : std::nullopt; };
+    const auto children = [&](std::string parent) {
+      return each(std::views::iota(0, 5) | std::views::transform([&stop, parent = std::move(parent)](int i) {
+                    if (i == 2) stop.request_stop();
+                    return i;
+                  }));
+    };
+    auto line = from(pull) | stage("children", children) | sink("end", [](int) {}) | start({.stop = stop.get_token()});
+    report r = line.wait();
+    check(r.sums_meet());
+    if (r.outcome == outcome::completed) return;  // it was through before the stop could be heard
+    bool told = false;
+    for (unfinished_item& u : r.unfinished)
+      if (u.place.stage == "children") told = u.place.number == 1 && u.item.get<std::string>() == nullptr;
+    check(told);
   });
 }
 
