@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <iterator>
 
 #include <penstock/pipeline/worker.hpp>
 
@@ -11,7 +12,7 @@ worker::times worker::spent(std::int64_t now, std::int64_t ran_dry) const noexce
   const std::int64_t ended = ended_.load(std::memory_order_relaxed);
   const auto all = static_cast<std::uint64_t>(std::max<std::int64_t>(0, (ended ? ended : now) - began));
   std::uint64_t waited[wait_kinds];
-  for (std::size_t i = 0; i < wait_kinds; ++i) waited[i] = waited_[i].get();
+  std::transform(std::begin(waited_), std::end(waited_), waited, [](const counter& c) { return c.get(); });
   if (const std::int64_t since = waiting_since_.load(std::memory_order_relaxed); since && now > since && !ended) {
     const std::int64_t idle = idle_since(since, ran_dry, now);
     waited[static_cast<std::size_t>(kind_.load(std::memory_order_relaxed))] += static_cast<std::uint64_t>(idle - since);

@@ -399,6 +399,31 @@ TEST(errors, the_first_on_failure_that_throws_is_the_one_that_is_told) {
     FAIL();
   } catch (const run_error& e) {
     EXPECT_NE(std::string(e.what()).find("log 1"), std::string::npos) << e.what();
+    EXPECT_NE(std::string(e.what()).find("s, its on_failure function"), std::string::npos) << e.what();
+  }
+}
+
+TEST(errors, a_limit_of_none_at_all_is_one) {
+  const auto fails = [](int i) {
+    if (i == 3) throw std::runtime_error("no");
+  };
+  const std::vector<int> items(100, 3);
+  EXPECT_THROW((void)(from(items) |
+                      sink("s", fails, {.on_error = on_error::skip, .limit = {.rate = 0, .rate_after = 10}}) | run()),
+               run_error);
+  EXPECT_EQ((from(std::vector{1, 2}) | sink("s", fails, {.on_error = on_error::skip, .limit = {.rate = 0}}) | run())
+                .delivered,
+            2u);
+}
+
+TEST(errors, what_ended_the_run_is_told_before_what_on_failure_threw_about_it) {
+  try {
+    (void)(from(std::vector{1}) | sink("s", [](int) { throw std::runtime_error("no disk"); }) |
+           run({.on_failure = [](const failure&) { throw std::runtime_error("no log"); }}));
+    FAIL();
+  } catch (const run_error& e) {
+    EXPECT_NE(std::string(e.what()).find("no disk"), std::string::npos) << e.what();
+    EXPECT_EQ(std::string(e.what()).find("no log"), std::string::npos) << e.what();
   }
 }
 

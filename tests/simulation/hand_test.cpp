@@ -176,8 +176,16 @@ TEST(simulated_tray, what_was_taken_over_in_its_place_is_not_destroyed) {
     t.close([](const portion<counted>& p) { return p.count == 1; });
     check(one.use_count() == 2, "the last one");
     std::destroy_at(r.at() + 2);
-    t.open(r.at(), 0);
-    t.take_if_older_than(stuck, 100, none_to_send);
+    t.open(r.at(), 50);
+    t.add(counted(one));
+    t.take_if_older_than(stuck, 149, none_to_send);
+    check(!t.is_late());
+    t.take_if_older_than(stuck, 150, leave_them);
+    check(t.is_late());
+    t.close([](const portion<counted>& p) { return p.count != 1; });
+    t.open(r.at(), 200);
+    check(!t.is_late(), "another batch");
+    t.take_if_older_than(stuck, 300, none_to_send);
     t.close(none_to_send);
   });
 }

@@ -63,6 +63,20 @@ TEST(simulated_node, the_time_of_a_worker_that_comes_and_goes_is_counted_while_i
   });
 }
 
+TEST(simulated_node, who_is_to_go_goes_after_its_work) {
+  testing::alone([] {
+    post_office p({1, 2});
+    p.add_worker(1);
+    worker *const a = p.come(), *const b = p.come();
+    p.remove_worker(2);
+    check(p.present() == 1 && !p.come(), "in a moment");
+    p.go(a);
+    check(!p.come(), "it was the one to go");
+    p.go(b);
+    p.check_that_free_are(1);
+  });
+}
+
 TEST(simulated_node, knows_when_it_last_had_no_work) {
   testing::alone([] {
     post_office p(1);

@@ -420,6 +420,19 @@ TEST(simulated_pipeline, a_function_that_foresees_is_told_of_each_batch_before_i
   });
 }
 
+TEST(simulated_pipeline, a_range_of_workers_costs_nothing_while_there_is_nothing_to_do) {
+  simulation::options within = without_haste(0);
+  within.steps = 10'000;
+  const auto body = [] {
+    auto line = from<int>() | sink("end", [](int) {}, {.workers = {1, 4}}) | start();
+    check(line.push(1));
+    (void)sleep_for(24h, {});
+    line.close();
+    check(line.wait().delivered == 1);
+  };
+  simulation::simulate_many(1, 50, body, within);
+}
+
 // --- what is told of it ---
 
 TEST(simulated_pipeline, a_snapshot_at_any_step_makes_sense) {
@@ -655,15 +668,17 @@ TEST(simulated_pipeline, a_pause_is_cut_short_by_a_stop) {
   try_it(without_haste(2), 1'000, [] {
     fates all(1);
     std::stop_source stop;
+    int attempts = 0;
+    const auto fails = [&](int) { return ++attempts > 0; };
     auto line = from(numbers(1)) |
-                sink("fails", simulation::failing([&](int i) { all.delivered(i); }, simulation::always),
+                sink("fails", simulation::failing([&](int i) { all.delivered(i); }, fails),
                      {.retry = {.attempts = 3, .backoff = 1h, .jitter = 0}}) |
                 start({.stop = stop.get_token()});
     (void)sleep_for(1ms, {});
     stop.request_stop();
     const report r = line.wait();
     all.settle(r);
-    check(r.outcome == outcome::cancelled && r.delivered == 0 && r.wall < 1s);
+    check(r.outcome == outcome::cancelled && r.delivered == 0 && r.wall < 1s && attempts == 1);
   });
 }
 
