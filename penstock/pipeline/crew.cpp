@@ -13,6 +13,7 @@ namespace {
 // A sentinel looks soon, in case a batch is stuck, and then less and less often: a look takes a processor from somebody.
 constexpr std::chrono::nanoseconds first_lookout{pace::stuck_ns};
 constexpr int last_lookout = 2, last_lookout_if_full = 5;  // so many times twice as long
+constexpr std::chrono::nanoseconds last_respite = std::chrono::hours(24);
 constexpr std::int64_t soon = (first_lookout * (1 << last_lookout_if_full)).count();
 // A computing turn that stands still waits for its slice of a processor, most likely: for that long nobody steps in.
 constexpr std::chrono::milliseconds slices{20};
@@ -243,9 +244,11 @@ crew::stuck crew::relieve_from_duty_the_stuck() noexcept {
     if (from == 0) continue;
     found = std::max(found, now >= from ? stuck::somebody : from - now < soon ? stuck::maybe_soon : stuck::nobody);
     if (now < from) continue;
-    // Again later, for what nobody was free to take over, and less and less often: it may be stuck for hours.
+    // Again later, for what nobody was free to take over, and less and less often: it may be stuck for hours. For ever, if
+    // it takes longer than that.
     m->respite_ = from == m->respite_ends_ ? 2 * m->respite_ : first_lookout.count();
-    if (m->stuck_from_.compare_exchange_strong(from, now + m->respite_)) m->respite_ends_ = now + m->respite_;
+    const std::int64_t again = m->respite_ > last_respite.count() ? 0 : now + m->respite_;
+    if (m->stuck_from_.compare_exchange_strong(from, again)) m->respite_ends_ = again;
     crew_member::duty before = m->duty_.load();
     if (before != crew_member::duty::off && m->duty_.compare_exchange_strong(before, crew_member::duty::off))
       watch_.fetch_sub(share_of(before));
