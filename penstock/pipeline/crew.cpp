@@ -13,8 +13,10 @@ namespace {
 // A sentinel looks soon, in case a batch is stuck, and then less and less often: a look takes a processor from somebody.
 constexpr std::chrono::nanoseconds first_lookout{pace::stuck_ns};
 constexpr int last_lookout = 2, last_lookout_if_full = 5;  // so many times twice as long
-constexpr std::chrono::nanoseconds last_respite = std::chrono::hours(24);
+// It has looked again by then.
 constexpr std::int64_t soon = (first_lookout * (1 << last_lookout_if_full)).count();
+// Who stays stuck is looked after each time after twice as long, up to this.
+constexpr std::chrono::nanoseconds last_respite = std::chrono::hours(24);
 // A computing turn that stands still waits for its slice of a processor, most likely: for that long nobody steps in.
 constexpr std::chrono::milliseconds slices{20};
 }  // namespace
@@ -244,8 +246,8 @@ crew::stuck crew::relieve_from_duty_the_stuck() noexcept {
     if (from == 0) continue;
     found = std::max(found, now >= from ? stuck::somebody : from - now < soon ? stuck::maybe_soon : stuck::nobody);
     if (now < from) continue;
-    // Again later, for what nobody was free to take over, and less and less often: it may be stuck for hours. For ever, if
-    // it takes longer than that.
+    // Again later, for what nobody was free to take over, and less and less often: it may be stuck for hours. Not any more
+    // after a day: then it is stuck for ever, most likely, and a simulation shall see that nothing moves.
     m->respite_ = from == m->respite_ends_ ? 2 * m->respite_ : first_lookout.count();
     const std::int64_t again = m->respite_ > last_respite.count() ? 0 : now + m->respite_;
     if (m->stuck_from_.compare_exchange_strong(from, again)) m->respite_ends_ = again;

@@ -25,9 +25,9 @@
 //             looks up from time to time: if a batch has been stuck for pace::stuck_ns, the rest of it is taken over and
 //             its results are sent on; if there is work and a processor is free, it joins in. Whoever stays stuck sends on
 //             the rest of his results himself, and is looked after again for what nobody was free to take over, each time
-//             after twice as long. It looks after the computing ones, too: who takes far longer than such items took
-//             before no longer counts as one of those who keep a processor at work. Nobody looks up while nothing is
-//             under way: an idle crew costs nothing.
+//             after twice as long, up to a day. It looks after the computing ones, too: who takes far longer than such
+//             items took before no longer counts as one of those who keep a processor at work. Nobody looks up while
+//             nothing is under way: an idle crew costs nothing.
 // FENCES      Crew members store what they did and look later on the same thread. Only those who are not of the crew (a
 //             push into an open pipeline, a stage with its own threads) need the full fence in notice().
 // THREADS     notice() and end() from anywhere; the rest from members.

@@ -156,9 +156,6 @@ class hand {
     const mutex_lock lock(mutex_);
     return i < end_.load(std::memory_order_relaxed) ? i : npos;
   }
-  std::size_t next() noexcept {
-    return next([] {});
-  }
   [[nodiscard]] Item& item(std::size_t i) noexcept { return items_[i]; }
   // Destroys the items. Returns how many of their places before the stage are still to be freed.
   std::size_t close() noexcept {

@@ -174,9 +174,9 @@ void thread_stage<In, F>::work_at_many(envelope<In>* items, std::size_t count, s
   std::size_t begun = 0;
   {
     outputs results(*this, at, self, me);
+    const auto as_myself = [&] { return &self; };
     const auto late = [&] {
-      send_what_is_done(
-          at, now_ns(), [&] { return &self; }, me);
+      send_what_is_done(at, now_ns(), as_myself, me);
       me.changed_something();
     };
     for (std::size_t i = at.items.next(late); i != hand<envelope<In>>::npos; i = at.items.next(late), ++begun) {
@@ -304,8 +304,8 @@ void thread_stage<In, F>::relieve(crew_member& me) {
       // As a worker, if in order, because it may wait for its turn or for room: no more threads than workers may, or else
       // none is left for the stages behind. So while all workers are at work, what one of them has done waits for him.
       worker* helper = nullptr;
-      send_what_is_done(
-          at, now, [&] { return helper = hire(now); }, me);
+      const auto as_a_helper = [&] { return helper = hire(now); };
+      send_what_is_done(at, now, as_a_helper, me);
       if (helper) leave(*helper, wait_kind::unmanned, now_ns());
       worker* self = nullptr;
       std::uint64_t batch = 0;  // its first ticket

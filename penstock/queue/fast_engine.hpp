@@ -121,6 +121,7 @@ class fast_engine final : private lease_issuer {
   join_result ended_ PENSTOCK_GUARDED_BY(mutex_);
   condition all_done_;
   mutable std::size_t peak_size_ PENSTOCK_GUARDED_BY(mutex_) = 0;
+  bool cancelled_ PENSTOCK_GUARDED_BY(mutex_) = false;
 };
 
 // --- below: how ---
@@ -301,6 +302,7 @@ ring<T> fast_engine<T>::cancel() noexcept {
   ring<T> waiting;
   {
     const mutex_lock lock(mutex_);
+    if (std::exchange(cancelled_, true)) return waiting;
     waiting = ring_.take_all();
     ended_.returned += waiting.size();
     all_done_.notify_all();

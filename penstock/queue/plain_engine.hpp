@@ -454,6 +454,7 @@ ring<T> plain_engine<T>::cancel() noexcept {
   close();
   mutex_lock lock(mutex_);
   ring<T> waiting = std::move(ring_);  // moves no item, so it cannot throw
+  weights_ = {};
   bytes_ = 0;
   ended_.returned += waiting.size();
   finish(waiting.size());

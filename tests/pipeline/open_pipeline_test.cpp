@@ -108,13 +108,13 @@ TEST(open_pipeline, snapshots_are_taken_while_it_runs) {
 TEST(open_pipeline, is_not_busy_while_nothing_comes) {
   for (int run = 0; run < 8; ++run) {
     const auto work = [](int) {
-      for (int n = 0; n < 100; ++n) std::this_thread::yield();
+      for (int n = 0; n < 10; ++n) std::this_thread::yield();
     };
     auto line = from<int>() | sink("s", work, {.workers = 4, .capacity = 64}) | start();
-    for (int i = 0; i < 1000; ++i) line.push(i);
+    for (int i = 0; i < 300; ++i) line.push(i);
     while (line.snapshot().stages[1].busy > .2) std::this_thread::yield();
     line.close();
-    EXPECT_EQ(line.wait().delivered, 1000u);
+    EXPECT_EQ(line.wait().delivered, 300u);
   }
 }
 

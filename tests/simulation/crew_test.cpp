@@ -4,7 +4,6 @@
 #include <chrono>
 #include <cstdint>
 #include <memory>
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -29,8 +28,7 @@ using testing::try_it;
 // Items that lie ready, and those that are done.
 class pile : public node {
  public:
-  explicit pile(std::chrono::nanoseconds each = 0ns, pile* next = nullptr)
-      : node("pile", 4), each_(each), next_(next) {}
+  explicit pile(std::chrono::nanoseconds each) : node("pile", 4), each_(each) {}
 
   void relieve(crew_member&) override {
     relieved_after_ = system::clock::now() - began_;
@@ -63,7 +61,9 @@ class pile : public node {
   [[nodiscard]] bool is_over() const noexcept override { return false; }
   void add_entrance_counts(stage_report&) const noexcept override {}
 
-  void put(int count = 1) { ready_.fetch_add(count); }
+  void put(int count) { ready_.fetch_add(count); }
+  // What is done here goes there.
+  void feeds(pile& next) { next_ = &next; }
   // From now on a turn counts as one at several quick items, so others look after it from time to time.
   void works_in_batches(std::int64_t of_items_of_ns = 1'000) {
     pace_.took(of_items_of_ns, 1, false);
@@ -88,7 +88,7 @@ class pile : public node {
 
  private:
   const std::chrono::nanoseconds each_;
-  pile* const next_;
+  pile* next_ = nullptr;
   pace pace_;
   std::size_t items_of_a_turn_ = 1;
   readiness ready_as_ = readiness::plenty;
@@ -102,15 +102,27 @@ class pile : public node {
 // A crew at its piles, from the start to the end.
 class workplace {
  public:
-  explicit workplace(std::vector<std::unique_ptr<node>> piles, int members) : piles_(std::move(piles)), all(piles_) {
-    all.expect(static_cast<std::size_t>(members));
-    for (int i = 0; i < members; ++i) threads_.emplace_back([this] { serve(); });
+  workplace() = default;
+  // Before it opens.
+  pile& add(std::chrono::nanoseconds each = 0ns) {
+    return static_cast<pile&>(*piles_.emplace_back(std::make_unique<pile>(each)));
   }
-  // Another thread comes.
-  void serve() {
-    crew_member me(all, true);
-    all.serve(me);
-    ++gone_home_;
+  void open(int members) {
+    all.expect(static_cast<std::size_t>(members));
+    for (int i = 0; i < members; ++i) start_one();
+  }
+  // Another thread comes, who was expected.
+  void start_one() {
+    threads_.emplace_back([this] {
+      crew_member me(all, true);
+      all.serve(me);
+      ++gone_home_;
+    });
+  }
+  // Work, and somebody hears of it.
+  void bring(pile& p, int count = 1) {
+    p.put(count);
+    all.notice();
   }
   [[nodiscard]] int gone_home() const { return gone_home_; }
   ~workplace() {
@@ -123,7 +135,7 @@ class workplace {
   int gone_home_ = 0;
 
  public:
-  crew all;
+  crew all{piles_};
 
  private:
   std::vector<thread> threads_;
@@ -139,92 +151,81 @@ void some_time() { (void)sleep_for(100us, {}); }
 
 TEST(simulated_crew, what_is_put_down_is_seen_by_somebody) {
   try_it(within(2, 1), 5'000, [] {
-    std::vector<std::unique_ptr<node>> piles;
-    auto* const p = static_cast<pile*>(piles.emplace_back(std::make_unique<pile>()).get());
-    workplace w(std::move(piles), 2);
+    workplace w;
+    pile& p = w.add();
+    w.open(2);
     for (int i = 1; i <= 2; ++i) {
-      p->put();
-      w.all.notice();
+      w.bring(p);
       some_time();
-      check(p->done() == i, "at once");
+      check(p.done() == i, "at once");
     }
   });
 }
 
 TEST(simulated_crew, whoever_is_sent_home_leaves_nothing_behind) {
   try_it(within(2), 5'000, [] {
-    std::vector<std::unique_ptr<node>> piles;
-    auto* const p = static_cast<pile*>(piles.emplace_back(std::make_unique<pile>()).get());
-    workplace w(std::move(piles), 2);
+    workplace w;
+    pile& p = w.add();
+    w.open(2);
     w.all.dismiss_one();
-    p->put();
-    w.all.notice();
+    w.bring(p);
     some_time();
-    check(p->done() == 1, "by the other one");
-    p->put();
-    w.all.notice();
+    check(p.done() == 1, "by the other one");
+    w.bring(p);
     some_time();
-    check(p->done() == 2, "who is still there");
+    check(p.done() == 2, "who is still there");
   });
 }
 
 // Who was called to look after a batch lies down again, though somebody is to go home: then it is the next.
 TEST(simulated_crew, somebody_goes_home_while_another_looks_after_a_batch) {
   try_it(within(2), 5'000, [] {
-    std::vector<std::unique_ptr<node>> piles;
-    auto* const p = static_cast<pile*>(piles.emplace_back(std::make_unique<pile>(5us)).get());
-    p->works_in_batches();
-    workplace w(std::move(piles), 2);
-    p->put();
-    w.all.notice();
+    workplace w;
+    pile& p = w.add(5us);
+    p.works_in_batches();
+    w.open(2);
+    w.bring(p);
     w.all.dismiss_one();
     (void)sleep_for(5us, {});
-    p->put();
-    w.all.notice();
+    w.bring(p);
     some_time();
-    check(p->done() == 2);
+    check(p.done() == 2);
   });
 }
 
 TEST(simulated_crew, one_is_sent_home_and_one_comes) {
   try_it(within(1), 5'000, [] {
-    std::vector<std::unique_ptr<node>> piles;
-    auto* const p = static_cast<pile*>(piles.emplace_back(std::make_unique<pile>()).get());
-    workplace w(std::move(piles), 1);
+    workplace w;
+    pile& p = w.add();
+    w.open(1);
     w.all.expect_one_more();
-    thread late([&] { w.serve(); });
+    w.start_one();
     w.all.dismiss_one();
-    p->put();
-    w.all.notice();
+    w.bring(p);
     some_time();
-    check(p->done() == 1);
+    check(p.done() == 1);
     w.all.expect_one_more();  // who could not be started after all
-    p->put();
+    p.put(1);
     w.all.expect_one_less();
     some_time();
-    check(p->done() == 2);
-    w.all.end();
-    late.join();
+    check(p.done() == 2);
   });
 }
 
 // What takes long does not keep what comes meanwhile, nor what it makes.
 TEST(simulated_crew, whoever_begins_something_long_is_followed_by_another) {
   try_it(within(1), 5'000, [] {
-    std::vector<std::unique_ptr<node>> piles;
-    auto end = std::make_unique<pile>();
-    pile* const last = end.get();
-    auto* const first = static_cast<pile*>(piles.emplace_back(std::make_unique<pile>(1ms, last)).get());
-    piles.push_back(std::move(end));
-    workplace w(std::move(piles), 3);
-    first->put(2);
-    w.all.notice();
-    last->put();
-    w.all.notice();
+    workplace w;
+    pile& first = w.add(1ms);
+    pile& last = w.add();
+    first.feeds(last);
+    w.open(3);
+    w.bring(first, 2);
+    w.bring(last);
     some_time();
-    check(last->done() == 1, "though another is at something long");
+    check(last.done() == 1, "though another is at something long");
     (void)sleep_for(1ms, {});
-    check(first->done() == 2 && last->done() == 3, "two at a time, and what they made");
+    check(first.done() == 2 && last.done() == 3, "two at a time, and what they made");
   });
 }
 
@@ -232,59 +233,53 @@ TEST(simulated_crew, whoever_begins_something_long_is_followed_by_another) {
 TEST(simulated_crew, whoever_goes_off_duty_is_followed_by_another) {
   for (const bool says_so_later : {false, true})
     try_it(within(1), 5'000, [&] {
-      std::vector<std::unique_ptr<node>> piles;
-      auto* const first = static_cast<pile*>(piles.emplace_back(std::make_unique<pile>(1ms)).get());
-      first->works_in_batches(says_so_later ? 1'000 : 3'000);
-      if (says_so_later) first->goes_on_long();
-      auto* const last = static_cast<pile*>(piles.emplace_back(std::make_unique<pile>()).get());
-      workplace w(std::move(piles), 2);
-      first->put();
-      w.all.notice();
+      workplace w;
+      pile& first = w.add(1ms);
+      first.works_in_batches(says_so_later ? 1'000 : 3'000);
+      if (says_so_later) first.goes_on_long();
+      pile& last = w.add();
+      w.open(2);
+      w.bring(first);
       (void)sleep_for(10us, {});
-      last->put();
-      w.all.notice();
+      w.bring(last);
       some_time();
-      check(last->done() == 1 && first->done() == 0);
+      check(last.done() == 1 && first.done() == 0);
     });
 }
 
 // Who computes counts as one who keeps a processor at work, but not for ever: most likely he waits for something.
 TEST(simulated_crew, one_that_computes_for_far_too_long_does_not_keep_others_from_it) {
   try_it(within(0), 5'000, [] {
-    std::vector<std::unique_ptr<node>> piles;
-    auto* const far_too_long = static_cast<pile*>(piles.emplace_back(std::make_unique<pile>(200ms)).get());
-    auto* const as_ever = static_cast<pile*>(piles.emplace_back(std::make_unique<pile>(1ms)).get());
-    far_too_long->becomes_one_that_computes();
-    far_too_long->waits_instead();
-    as_ever->becomes_one_that_computes();
-    workplace w(std::move(piles), 4);
-    far_too_long->put(2);
-    w.all.notice();
+    workplace w;
+    pile& far_too_long = w.add(200ms);
+    pile& as_ever = w.add(1ms);
+    far_too_long.becomes_one_that_computes();
+    far_too_long.waits_instead();
+    as_ever.becomes_one_that_computes();
+    w.open(4);
+    w.bring(far_too_long, 2);
     (void)sleep_for(1ms, {});
-    as_ever->put();
-    w.all.notice();
+    w.bring(as_ever);
     (void)sleep_for(10ms, {});
-    check(as_ever->done() == 0, "two processors have enough to do");
+    check(as_ever.done() == 0, "two processors have enough to do");
     (void)sleep_for(40ms, {});
-    check(as_ever->done() == 1 && far_too_long->done() == 0);
+    check(as_ever.done() == 1 && far_too_long.done() == 0);
   });
 }
 
 // The sentinel comes too early for a batch that has begun while it slept; it comes again.
 TEST(simulated_crew, a_batch_that_is_stuck_is_taken_over_whenever_it_began) {
   try_it(within(1), 5'000, [] {
-    std::vector<std::unique_ptr<node>> piles;
-    auto second = std::make_unique<pile>(5ms);
-    pile* const stuck = second.get();
-    stuck->works_in_batches(3'000);
-    auto* const quick = static_cast<pile*>(piles.emplace_back(std::make_unique<pile>(100us, stuck)).get());
-    quick->works_in_batches();
-    piles.push_back(std::move(second));
-    workplace w(std::move(piles), 2);
-    quick->put();
-    w.all.notice();
+    workplace w;
+    pile& quick = w.add(100us);
+    pile& stuck = w.add(5ms);
+    quick.works_in_batches();
+    quick.feeds(stuck);
+    stuck.works_in_batches(3'000);
+    w.open(2);
+    w.bring(quick);
     (void)sleep_for(4ms, {});
-    check(stuck->done() == 0 && stuck->first_relieved_after() >= 200us && stuck->first_relieved_after() <= 2ms);
+    check(stuck.done() == 0 && stuck.first_relieved_after() >= 200us && stuck.first_relieved_after() <= 2ms);
   });
 }
 
@@ -292,35 +287,32 @@ TEST(simulated_crew, a_batch_that_is_stuck_is_taken_over_whenever_it_began) {
 TEST(simulated_crew, somebody_looks_after_a_batch_that_begins_while_all_others_sleep) {
   for (const bool one_goes_home : {false, true})
     try_it(within(1), 5'000, [&] {
-      std::vector<std::unique_ptr<node>> piles;
-      auto* const p = static_cast<pile*>(piles.emplace_back(std::make_unique<pile>(5ms)).get());
-      p->works_in_batches(one_goes_home ? 1'000 : 3'000);
-      workplace w(std::move(piles), 3);
+      workplace w;
+      pile& p = w.add(5ms);
+      p.works_in_batches(one_goes_home ? 1'000 : 3'000);
+      w.open(3);
       (void)sleep_for(100ms, {});
-      p->put();
-      w.all.notice();
+      w.bring(p);
       (void)sleep_for(50us, {});
       if (one_goes_home) w.all.dismiss_one();
       (void)sleep_for(4ms, {});
-      check(p->done() == 0 && p->first_relieved_after() >= 200us && p->first_relieved_after() <= 2ms);
+      check(p.done() == 0 && p.first_relieved_after() >= 200us && p.first_relieved_after() <= 2ms);
     });
 }
 
 TEST(simulated_crew, whoever_looks_out_is_not_called_to_work_while_another_sleeps) {
   try_it(within(1), 5'000, [] {
-    std::vector<std::unique_ptr<node>> piles;
-    auto* const stuck = static_cast<pile*>(piles.emplace_back(std::make_unique<pile>(1s)).get());
-    auto* const lengthy = static_cast<pile*>(piles.emplace_back(std::make_unique<pile>(1s)).get());
-    stuck->works_in_batches(3'000);
-    workplace w(std::move(piles), 3);
+    workplace w;
+    pile& stuck = w.add(1s);
+    pile& lengthy = w.add(1s);
+    stuck.works_in_batches(3'000);
+    w.open(3);
     (void)sleep_for(100ms, {});
-    stuck->put();
-    w.all.notice();
+    w.bring(stuck);
     some_time();
-    lengthy->put();
-    w.all.notice();
+    w.bring(lengthy);
     (void)sleep_for(2ms, {});
-    check(lengthy->under_way() == 1 && stuck->first_relieved_after() > 0ns);
+    check(lengthy.under_way() == 1 && stuck.first_relieved_after() > 0ns);
   });
 }
 
@@ -328,75 +320,69 @@ TEST(simulated_crew, whoever_looks_out_is_not_called_to_work_while_another_sleep
 TEST(simulated_crew, who_stays_stuck_is_looked_after_again_and_again) {
   for (const bool on_duty : {false, true})
     try_it(within(0), 1'000, [&] {
-      std::vector<std::unique_ptr<node>> piles;
-      auto* const p = static_cast<pile*>(piles.emplace_back(std::make_unique<pile>(100ms)).get());
-      p->works_in_batches(on_duty ? 1'000 : 3'000);
-      workplace w(std::move(piles), 2);
-      p->put();
-      w.all.notice();
+      workplace w;
+      pile& p = w.add(100ms);
+      p.works_in_batches(on_duty ? 1'000 : 3'000);
+      w.open(2);
+      w.bring(p);
       (void)sleep_for(99ms, {});
-      check(p->done() == 0 && p->relieved_after() >= 49ms);
+      check(p.done() == 0 && p.relieved_after() >= 49ms);
     });
 }
 
 // Work that nobody was woken for, because all processors had some: whoever looks up finds that they only wait.
 TEST(simulated_crew, somebody_looks_after_those_who_compute_though_all_others_slept) {
   try_it(within(0), 5'000, [] {
-    std::vector<std::unique_ptr<node>> piles;
-    auto* const stuck = static_cast<pile*>(piles.emplace_back(std::make_unique<pile>(1h)).get());
-    auto* const p = static_cast<pile*>(piles.emplace_back(std::make_unique<pile>(1s)).get());
-    stuck->works_in_batches(3'000);
-    p->becomes_one_that_computes();
-    p->waits_instead();
-    workplace w(std::move(piles), 5);
-    if (choose(2)) stuck->put();
-    w.all.notice();
+    workplace w;
+    pile& stuck = w.add(1h);
+    pile& p = w.add(1s);
+    stuck.works_in_batches(3'000);
+    p.becomes_one_that_computes();
+    p.waits_instead();
+    w.open(5);
+    if (choose(2)) w.bring(stuck);
     (void)sleep_for(10s, {});  // all others sleep, and nobody looks up, or not soon
     for (int i = 0; i < 3; ++i) {
-      p->put();
-      w.all.notice();
+      w.bring(p);
     }
     (void)sleep_for(100ms, {});
-    check(p->under_way() == 3);
+    check(p.under_way() == 3);
   });
 }
 
 TEST(simulated_crew, what_others_compute_does_not_keep_anybody_from_other_work) {
   try_it(within(1), 5'000, [] {
-    std::vector<std::unique_ptr<node>> piles;
-    auto* const busy = static_cast<pile*>(piles.emplace_back(std::make_unique<pile>(5ms)).get());
-    auto* const other = static_cast<pile*>(piles.emplace_back(std::make_unique<pile>()).get());
-    busy->becomes_one_that_computes();
-    busy->waits_instead();
-    workplace w(std::move(piles), 4);
+    workplace w;
+    pile& busy = w.add(5ms);
+    pile& other = w.add();
+    busy.becomes_one_that_computes();
+    busy.waits_instead();
+    w.open(4);
     (void)sleep_for(100ms, {});
     for (int i = 0; i < 2; ++i) {
-      busy->put();
-      w.all.notice();
+      w.bring(busy);
     }
     some_time();
-    check(busy->under_way() == 2);
-    other->put();
-    w.all.notice();
+    check(busy.under_way() == 2);
+    w.bring(other);
     some_time();
-    check(other->done() == 1);
+    check(other.done() == 1);
   });
 }
 
 // A little work lies ready when the last one starts on something long: nobody is woken at once, but somebody comes.
 TEST(simulated_crew, a_little_work_is_found_by_whoever_looks_up) {
   try_it(within(1), 5'000, [] {
-    std::vector<std::unique_ptr<node>> piles;
-    auto* const little = static_cast<pile*>(piles.emplace_back(std::make_unique<pile>()).get());
-    auto* const lengthy = static_cast<pile*>(piles.emplace_back(std::make_unique<pile>(50ms)).get());
-    little->is_little();
-    workplace w(std::move(piles), 2);
+    workplace w;
+    pile& little = w.add();
+    pile& lengthy = w.add(50ms);
+    little.is_little();
+    w.open(2);
     (void)sleep_for(100ms, {});
-    little->put();  // not worth a word either
-    lengthy->put();
-    w.all.notice();
+    little.put(1);  // not worth a word either
+    w.bring(lengthy);
     (void)sleep_for(10ms, {});
-    check(lengthy->under_way() == 1 && little->done() == 1);
+    check(lengthy.under_way() == 1 && little.done() == 1);
   });
 }
 
@@ -405,62 +391,54 @@ TEST(simulated_crew, whoever_looks_up_takes_a_share_where_a_processor_is_free) {
   enum class members { stay, go_home, were_expected_in_vain, come_later };
   for (const members they : {members::stay, members::go_home, members::were_expected_in_vain, members::come_later})
     try_it(within(0), 1'000, [&] {
-      std::vector<std::unique_ptr<node>> piles;
-      auto* const p = static_cast<pile*>(piles.emplace_back(std::make_unique<pile>(150us)).get());
-      p->works_in_batches();
-      workplace w(std::move(piles), they == members::go_home ? 3 : they == members::come_later ? 1 : 2);
-      std::optional<thread> late;
+      workplace w;
+      pile& p = w.add(150us);
+      p.works_in_batches();
+      w.open(they == members::go_home ? 3 : they == members::come_later ? 1 : 2);
       if (they == members::go_home) w.all.dismiss_one();
       if (they == members::were_expected_in_vain || they == members::come_later) w.all.expect_one_more();
       if (they == members::were_expected_in_vain) w.all.expect_one_less();
-      if (they == members::come_later) late.emplace([&] { w.serve(); });
+      if (they == members::come_later) w.start_one();
       (void)sleep_for(100ms, {});
       check(w.gone_home() == (they == members::go_home ? 1 : 0));
-      p->put(3);
-      w.all.notice();
+      w.bring(p, 3);
       (void)sleep_for(400us, {});
-      check(p->done() == 3, "one after the other would take 450 microseconds");
-      w.all.end();
+      check(p.done() == 3, "one after the other would take 450 microseconds");
     });
 }
 
 TEST(simulated_crew, nobody_takes_a_share_where_no_processor_is_free) {
   for (const bool comes_later : {false, true})
     try_it(within(0), 1'000, [&] {
-      std::vector<std::unique_ptr<node>> piles;
-      auto* const p = static_cast<pile*>(piles.emplace_back(std::make_unique<pile>(150us)).get());
-      p->works_in_batches();
-      workplace w(std::move(piles), comes_later ? 2 : 3);
-      std::optional<thread> late;
+      workplace w;
+      pile& p = w.add(150us);
+      p.works_in_batches();
+      w.open(comes_later ? 2 : 3);
       if (comes_later) w.all.expect_one_more();
-      if (comes_later) late.emplace([&] { w.serve(); });
+      if (comes_later) w.start_one();
       (void)sleep_for(100ms, {});
-      p->put(20);
-      w.all.notice();
+      w.bring(p, 20);
       (void)sleep_for(690us, {});
-      check(p->done() == 7, "one from the beginning, and another after 200 microseconds");
-      w.all.end();
+      check(p.done() == 7, "one from the beginning, and another after 200 microseconds");
     });
 }
 
 TEST(simulated_crew, who_is_at_work_when_one_is_sent_home_goes_after_it) {
   try_it(within(1), 5'000, [] {
-    std::vector<std::unique_ptr<node>> piles;
-    auto* const p = static_cast<pile*>(piles.emplace_back(std::make_unique<pile>(1ms)).get());
-    workplace w(std::move(piles), 2);
-    p->put(2);
-    w.all.notice();
+    workplace w;
+    pile& p = w.add(1ms);
+    w.open(2);
+    w.bring(p, 2);
     some_time();
-    check(p->under_way() == 2);
+    check(p.under_way() == 2);
     w.all.dismiss_one();
     some_time();
     check(w.gone_home() == 0);
     (void)sleep_for(2ms, {});
-    check(p->done() == 2 && w.gone_home() == 1, "one only");
-    p->put();
-    w.all.notice();
+    check(p.done() == 2 && w.gone_home() == 1, "one only");
+    w.bring(p);
     (void)sleep_for(2ms, {});
-    check(p->done() == 3);
+    check(p.done() == 3);
   });
 }
 
@@ -470,12 +448,11 @@ TEST(simulated_crew, nobody_looks_up_while_nothing_is_under_way) {
   simulation::simulate_many(
       1, 200,
       [] {
-        std::vector<std::unique_ptr<node>> piles;
-        auto* const p = static_cast<pile*>(piles.emplace_back(std::make_unique<pile>(1ms)).get());
-        p->works_in_batches();
-        workplace w(std::move(piles), 3);
-        p->put();
-        w.all.notice();
+        workplace w;
+        pile& p = w.add(1ms);
+        p.works_in_batches();
+        w.open(3);
+        w.bring(p);
         (void)sleep_for(10s, {});
       },
       within);
@@ -488,19 +465,18 @@ TEST(simulated_crew, who_is_stuck_for_days_is_left_alone) {
   simulation::simulate_many(
       1, 200,
       [] {
-        std::vector<std::unique_ptr<node>> piles;
-        auto* const p = static_cast<pile*>(piles.emplace_back(std::make_unique<pile>(1000 * 24h)).get());
-        p->works_in_batches();
-        workplace w(std::move(piles), 3);
-        p->put();
-        w.all.notice();
+        workplace w;
+        pile& p = w.add(1000 * 24h);
+        p.works_in_batches();
+        w.open(3);
+        w.bring(p);
       },
       within);
 }
 
 TEST(simulated_crew, what_took_no_time_says_nothing_of_what_it_took) {
   simulation::simulate(1, [] {
-    pile p;
+    pile p(0ns);
     for (int i = 0; i < 20; ++i) p.used(0, 0, 0);
     check(!p.computes());
     for (int i = 0; i < 20; ++i) p.used(100, 90, 0);
@@ -514,11 +490,10 @@ TEST(simulated_crew, what_took_no_time_says_nothing_of_what_it_took) {
 
 TEST(simulated_crew, the_end_finds_everybody) {
   try_it(within(2), 5'000, [] {
-    std::vector<std::unique_ptr<node>> piles;
-    auto* const p = static_cast<pile*>(piles.emplace_back(std::make_unique<pile>(10us)).get());
-    workplace w(std::move(piles), 2);
-    p->put();
-    w.all.notice();
+    workplace w;
+    pile& p = w.add(10us);
+    w.open(2);
+    w.bring(p);
   });
 }
 
