@@ -20,11 +20,11 @@
 
 #include <cassert>
 #include <cstdint>
-#include <deque>
 #include <optional>
 #include <stdexcept>
 #include <utility>
 
+#include <penstock/base/line.hpp>
 #include <penstock/base/mutex.hpp>
 #include <penstock/base/system.hpp>
 #include <penstock/base/wait_limit.hpp>
@@ -44,13 +44,15 @@ class budget {
   // amount > limit(): it would wait for ever.
   [[nodiscard]] std::optional<reservation> acquire(std::uint64_t amount, const wait_limit& limit = {});
 
-  // One who stands in line without a thread.
+  // One who stands in line: without a thread, if it has `told`.
   struct place {
     // Constant. Once at most between two calls of acquire_in_line(), and under the mutex.
     void (*told)(place& self) noexcept = nullptr;
     std::uint64_t amount = 0;
-    bool in_line = false;
     bool called = false;
+    bool in_line = false;
+    place* previous = nullptr;
+    place* next = nullptr;
   };
   // Nothing: `self` stands in line, with the amount it first asked for. REQUIRES: self.told; amount <= limit().
   [[nodiscard]] std::optional<reservation> acquire_in_line(std::uint64_t amount, place& self);
@@ -77,27 +79,15 @@ class budget {
   }
 
  private:
-  struct one_in_line {
-    const void* who;
-    place* told;  // null: a thread
-  };
   void call_first() noexcept PENSTOCK_REQUIRES(mutex_) {
     changed_.notify_all();  // all: only the first in line can go on, and a condition cannot choose it
-    if (line_.empty()) return;
-    place* const first = line_.front().told;
+    place* const first = line_.head();
     if (first && first->amount <= limit_ - in_use_) tell(*first);
   }
   static void tell(place& one) noexcept {
-    if (one.called) return;
+    if (!one.told || one.called) return;
     one.called = true;
     one.told(one);
-  }
-  void leave_line(const void* who) noexcept PENSTOCK_REQUIRES(mutex_) {
-    for (auto it = line_.begin(); it != line_.end(); ++it) {
-      if (it->who != who) continue;
-      line_.erase(it);
-      return;
-    }
   }
   reservation lent(std::uint64_t amount) noexcept PENSTOCK_REQUIRES(mutex_);
 
@@ -106,7 +96,7 @@ class budget {
   mutable mutex mutex_;  // guards what follows
   std::uint64_t in_use_ PENSTOCK_GUARDED_BY(mutex_) = 0;
   std::uint64_t peak_ PENSTOCK_GUARDED_BY(mutex_) = 0;
-  std::deque<one_in_line> line_ PENSTOCK_GUARDED_BY(mutex_);  // who waits, first come first
+  line<place> line_ PENSTOCK_GUARDED_BY(mutex_);
   condition changed_;
 };
 
@@ -144,10 +134,12 @@ inline std::optional<budget::reservation> budget::acquire(std::uint64_t amount, 
     mutex_lock lock(mutex_);
     changed_.notify_all();
   });
+  place mine;
+  mine.amount = amount;
   mutex_lock lock(mutex_);
-  line_.push_back({&on_stop, nullptr});
+  line_.join(mine);
   bool granted = true;
-  while (line_.front().who != &on_stop || amount > limit_ - in_use_) {
+  while (line_.head() != &mine || amount > limit_ - in_use_) {
     if (limit.reached()) {
       granted = false;
       break;
@@ -158,7 +150,7 @@ inline std::optional<budget::reservation> budget::acquire(std::uint64_t amount, 
       changed_.wait(lock);
     }
   }
-  leave_line(&on_stop);
+  line_.leave(mine);
   if (granted) in_use_ += amount;
   call_first();  // the next one may find room, too
   if (!granted) return std::nullopt;
@@ -167,15 +159,11 @@ inline std::optional<budget::reservation> budget::acquire(std::uint64_t amount, 
 
 inline std::optional<budget::reservation> budget::acquire_in_line(std::uint64_t amount, place& self) {
   const mutex_lock lock(mutex_);
-  if (!self.in_line) {
-    line_.push_back({&self, &self});
-    self.in_line = true;
-    self.amount = amount;
-  }
+  if (!self.in_line) self.amount = amount;
+  line_.join(self);
   self.called = false;
-  if (line_.front().who != &self || self.amount > limit_ - in_use_) return std::nullopt;
-  leave_line(&self);
-  self.in_line = false;
+  if (line_.head() != &self || self.amount > limit_ - in_use_) return std::nullopt;
+  line_.leave(self);
   in_use_ += self.amount;
   call_first();
   return lent(self.amount);
@@ -184,15 +172,13 @@ inline std::optional<budget::reservation> budget::acquire_in_line(std::uint64_t 
 inline void budget::leave(place& self) noexcept {
   const mutex_lock lock(mutex_);
   if (!self.in_line) return;
-  leave_line(&self);
-  self.in_line = false;
+  line_.leave(self);
   call_first();
 }
 
 inline void budget::tell_all() noexcept {
   const mutex_lock lock(mutex_);
-  for (const one_in_line& one : line_)
-    if (one.told) tell(*one.told);
+  for (place* one = line_.head(); one; one = one->next) tell(*one);
 }
 
 inline budget::reservation budget::lent(std::uint64_t amount) noexcept {

@@ -97,11 +97,21 @@ bool crew_member::nobody_is_free() const noexcept {
 
 // --- all of them ---
 
+crew::presence::presence(crew& c, crew_member& me) : crew_(c), me_(me) {
+  const mutex_lock lock(crew_.mutex_);
+  // Here, where it can be told: nobody who lies down can do without.
+  crew_.sleepers_.reserve(crew_.members_.size() + 1);
+  crew_.members_.push_back(&me_);
+}
+
+crew::presence::~presence() {
+  me_.looks_no_more_in_vain();
+  const mutex_lock lock(crew_.mutex_);
+  crew_.members_.erase(std::find(crew_.members_.begin(), crew_.members_.end(), &me_));
+}
+
 void crew::serve(crew_member& me) {
-  {
-    const mutex_lock lock(mutex_);
-    members_.push_back(&me);
-  }
+  const presence here(*this, me);
   std::int64_t idle_since = 0;
   for (int idle = 0;;) {
     if (take_a_turn(me)) {
@@ -117,9 +127,6 @@ void crew::serve(crew_member& me) {
       idle = 0;
     }
   }
-  me.looks_no_more_in_vain();
-  const mutex_lock lock(mutex_);
-  members_.erase(std::find(members_.begin(), members_.end(), &me));
 }
 
 // The turns of others that compute are short, mostly: it is cheaper to wait for the end of one than to be woken then.

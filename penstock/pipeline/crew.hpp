@@ -149,6 +149,18 @@ class crew {
  private:
   friend class crew_member;
 
+  // Of a member, while it serves.
+  class presence {
+   public:
+    presence(crew& c, crew_member& me);
+    presence(const presence&) = delete;
+    presence& operator=(const presence&) = delete;
+    ~presence();
+
+   private:
+    crew& crew_;
+    crew_member& me_;
+  };
   bool take_a_turn(crew_member& me);
   // Whether to look again rather than sleep. idle: how often it has found nothing; since: when it first asked the clock.
   [[nodiscard]] bool stays_up(int idle, std::int64_t& since) const noexcept;

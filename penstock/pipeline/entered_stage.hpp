@@ -80,8 +80,12 @@ class entered_stage : public node, public inlet<In> {
       return {};  // it has a number, too
     }
   }
-  item_place place_of(const envelope<In>& e, std::string label, unsigned attempt) const {
-    return {name(), e.number, std::move(label), attempt};
+  item_place place_of(const envelope<In>& e, const std::string& label, unsigned attempt) const noexcept {
+    try {
+      return {name(), e.number, label, attempt};
+    } catch (...) {
+      return {{}, e.number, {}, attempt};  // no memory for the names
+    }
   }
   void hand_back(envelope<In>&& e, unsigned attempt, std::exception_ptr error) noexcept {
     auto place = place_of(e, text_of(e), attempt);
@@ -177,7 +181,11 @@ void entered_stage<In>::end_failed(envelope<In>& e, const std::string& label, un
   if (intact && policy_.control().stopping()) {
     // Most likely it gave up because it was asked to; in any case nothing is lost.
     self.returned.add();
-    hand_back(std::move(e), attempt, std::make_exception_ptr(stage_error(std::move(place), cause)));
+    try {
+      hand_back(std::move(e), attempt, std::make_exception_ptr(stage_error(std::move(place), cause)));
+    } catch (...) {
+      hand_back(std::move(e), attempt, cause);  // no memory for the place
+    }
     return;
   }
   const bool letter = intact && policy_.options().dead_letter;

@@ -231,6 +231,8 @@ conqueue_status entrance<T>::put(envelope<T>& item, const wait_limit* limit) {
     const std::uint64_t weight = weight_of(item);
     if (!limit) {
       bytes = bytes_->acquire(weight, wait_limit(system::clock::time_point::min()));
+    } else if (!limit->stop().stop_possible()) {
+      bytes = bytes_->acquire(weight, wait_limit(closing_.get_token(), limit->deadline()));
     } else {
       // On the heap, because g++ 12 at -O1 takes one on the stack for uninitialised, and users have warnings as errors.
       const auto either = std::make_unique<std::stop_source>();

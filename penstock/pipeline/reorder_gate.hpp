@@ -136,10 +136,29 @@ class reorder_gate {
     return ticket == next_ && !releasing_;
   }
 
+  // Results on their way out. Here and not on the heap, which may have no room just then.
+  class handful {
+   public:
+    handful() noexcept = default;
+    handful(const handful&) = delete;
+    handful& operator=(const handful&) = delete;
+    ~handful() { clear(); }
+    [[nodiscard]] bool is_full() const noexcept { return count_ == most; }
+    [[nodiscard]] std::size_t size() const noexcept { return count_; }
+    [[nodiscard]] Item* data() noexcept { return reinterpret_cast<Item*>(memory_); }
+    void add(Item&& item) noexcept { std::construct_at(data() + count_++, std::move(item)); }
+    void clear() noexcept { std::destroy_n(data(), std::exchange(count_, 0)); }
+
+   private:
+    static constexpr std::size_t most = std::clamp<std::size_t>(8192 / sizeof(Item), 1, 64);
+    std::size_t count_ = 0;
+    alignas(Item) std::byte memory_[most * sizeof(Item)];
+  };
+
   // After the results of the first `left` tickets have left. REQUIRES: this thread has set releasing_.
   template <class Release>
   void release_ready(std::size_t left, Release& release) {
-    std::vector<Item> ready;
+    handful ready;
     for (;;) {
       std::size_t places = 0;
       ready.clear();
@@ -149,11 +168,12 @@ class reorder_gate {
         next_ += left;
         if (waiting_) turned_.notify_all();  // all: they wait for different numbers
         left = 0;
-        for (; left < slots_.size() && slots_[(next_ + left) % slots_.size()].present; ++left) {
+        // (No further than once around: the first of them are not present any more.)
+        for (; !ready.is_full() && slots_[(next_ + left) % slots_.size()].present; ++left) {
           slot& s = slots_[(next_ + left) % slots_.size()];
           s.present = false;
           if (!s.item) continue;
-          ready.push_back(*std::move(s.item));
+          ready.add(*std::move(s.item));
           s.item.reset();
         }
         if (left == 0) {
@@ -163,7 +183,7 @@ class reorder_gate {
         places = std::min(kept_, ready.size());
         kept_ -= places;
       }
-      if (!ready.empty()) release(ready.data(), ready.size(), places);
+      if (ready.size()) release(ready.data(), ready.size(), places);
     }
   }
 

@@ -88,7 +88,8 @@ struct report {
   std::uint64_t delivered = 0, filtered = 0, failed = 0, dead_lettered = 0, returned = 0;
 
   std::vector<failure> failures;  // the first ones; `failed` counts all
-  std::vector<unfinished_item> unfinished;
+  std::vector<unfinished_item>
+      unfinished;  // what was returned; where there is no memory to list one, the run has failed
 
   // delivered + filtered + failed + dead_lettered + returned == entered + expanded, and the same for each stage.
   [[nodiscard]] bool sums_meet() const noexcept;

@@ -181,23 +181,20 @@ void run_control::record_failure(item_place place, const std::exception_ptr& cau
       }
     }
   } catch (...) {
-    // No memory to say it well: then that ends the run, in as few words as it takes.
     fatal = true;
     mutex_lock lock(mutex_);
-    if (!first_failure_) {
-      try {
-        first_failure_.emplace(item_place{}, std::current_exception());
-      } catch (...) {
-        std::terminate();  // not even the memory for an empty sentence
-      }
-    }
+    if (!first_failure_) first_failure_.emplace(no_memory_);
   }
   if (fatal) request_stop();
 }
 
 void run_control::hand_back(unfinished_item item) noexcept {
   mutex_lock lock(mutex_);
-  unfinished_.push_back(std::move(item));
+  try {
+    unfinished_.push_back(std::move(item));
+  } catch (const std::bad_alloc&) {
+    if (!first_failure_) first_failure_.emplace(no_memory_);
+  }
 }
 
 void run_control::join_all() noexcept {

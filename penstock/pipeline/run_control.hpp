@@ -110,6 +110,8 @@ class run_control {
   std::optional<system::stop_callback<std::function<void()>>> on_stop_;
   std::optional<system::stop_callback<std::function<void()>>> on_drain_;
 
+  const stage_error no_memory_{{}, std::make_exception_ptr(std::bad_alloc())};  // said without any
+
   mutable mutex mutex_;                                                   // guards what follows
   std::optional<stage_error> first_failure_ PENSTOCK_GUARDED_BY(mutex_);  // the one that ended the run
   std::vector<failure> failures_ PENSTOCK_GUARDED_BY(mutex_);

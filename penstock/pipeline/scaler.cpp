@@ -1,6 +1,6 @@
 #include <algorithm>
 #include <chrono>
-#include <system_error>
+#include <exception>
 
 #include <penstock/pipeline/scaler.hpp>
 
@@ -31,6 +31,7 @@ scaling::observation observe(node& n, std::int64_t now, double free_processors) 
 scaler::scaler(const std::vector<std::unique_ptr<node>>& nodes, means m) : means_(std::move(m)) {
   for (const auto& n : nodes)
     if (!n->range().is_fixed()) posts_.push_back({*n, scaling(n->range(), system::processors())});
+  for (post& p : posts_) p.steps.reserve(steps_kept);
 }
 
 void scaler::run() {
@@ -75,7 +76,7 @@ void scaler::grow(post& p, std::size_t to, scaling_reason why) {
   while (p.at.present() < to) {
     try {
       means_.add_thread();
-    } catch (const std::system_error&) {
+    } catch (const std::exception&) {  // no thread, or no memory for one
       p.no_more_threads = true;
       why = scaling_reason::no_thread;
       break;

@@ -88,11 +88,15 @@ class pull_source_node final : public node {
     const std::int64_t began = now_ns();
     worker* const self = hire(began);
     if (!self) return false;
-    const bool done = !is_over() && pull_some(*self, me, began);
-    const wait_kind why = next_.room() == 0 ? wait_kind::blocked : wait_kind::unmanned;
-    let_go(*self, why, now_ns());
-    if (is_over()) control_.may_have_ended(*this);
-    return done;
+    struct leaving {
+      pull_source_node& source;
+      worker& self;
+      ~leaving() {
+        source.let_go(self, source.next_.room() == 0 ? wait_kind::blocked : wait_kind::unmanned, now_ns());
+        if (source.is_over()) source.control_.may_have_ended(source);
+      }
+    } const at_the_end{*this, *self};
+    return !is_over() && pull_some(*self, me, began);
   }
   [[nodiscard]] readiness ready() const noexcept override {
     if (is_over() || !control_.is_open() || !has_free_worker()) return readiness::nothing;
@@ -123,7 +127,9 @@ class pull_source_node final : public node {
 
   // As many as a turn is worth and find room.
   bool pull_some(worker& self, crew_member& me, std::int64_t began) {
-    const std::size_t places = next_.reserve(std::min(pace_.batch(), most_at_once));
+    const std::size_t wanted = std::min(pace_.batch(), most_at_once);
+    auto* const room = me.for_results().template room_for<envelope<item>>(wanted);  // before anything is promised
+    const std::size_t places = next_.reserve(wanted);
     if (places == 0 && next_.room() != inlet<item>::npos) return false;
     const std::size_t most = std::max<std::size_t>(places, 1);
     const std::int64_t waited = self.waited_at_work();
@@ -140,7 +146,7 @@ class pull_source_node final : public node {
         next_.give_back(1);
       }
     } else {
-      tray_.open(me.for_results().template room_for<envelope<item>>(most), began);
+      tray_.open(room, began);
       while (pulled < most && !is_over() && !tray_.is_late()) {
         auto e = pull_one(self);
         if (!e) break;

@@ -77,7 +77,11 @@ stage_policy::verdict stage_policy::give_up(item_place place, const std::excepti
       options_.dead_letter({place, std::make_exception_ptr(stage_error(place, cause)), std::move(item)});
       return verdict::dead_lettered;
     } catch (...) {
-      place.stage = stage_ + ", its dead-letter function";
+      try {
+        place.stage = stage_ + ", its dead-letter function";
+      } catch (...) {
+        // No memory: the item is told, and what went wrong.
+      }
       control_.record_failure(std::move(place), std::current_exception(), true);
       return verdict::failed;
     }

@@ -119,7 +119,8 @@ class thread_stage final : public entered_stage<In> {
   struct plan {
     std::size_t items = 0, places = 0;
   };
-  plan make_plan(bool must_go, const crew_member& me) noexcept;
+  plan make_plan(bool must_go, crew_member& me);
+  void make_room(std::size_t items, crew_member& me);
   // One turn, by a worker who was hired at `now`, which moves on. False if there was nothing to do.
   bool work_once(worker& self, callable& f, crew_member& me, std::int64_t& now, bool must_go, wait_kind& why);
   void work_at_one(envelope<In>& e, std::uint64_t ticket, std::size_t places, worker& self, callable& f,
@@ -128,6 +129,14 @@ class thread_stage final : public entered_stage<In> {
   void work_at_many(envelope<In>* items, std::size_t count, std::uint64_t ticket, std::size_t places, worker& self,
                     callable& f, crew_member& me, std::int64_t now);
   // The end of every turn: a worker at work is what may have kept the stage from ending.
+  // Leaves at the end of the block, however it ends.
+  struct hired {
+    thread_stage& stage;
+    worker& self;
+    wait_kind why = wait_kind::starved;  // what it waits for from then on
+    std::int64_t now = 0;                // when it leaves; 0: look at the clock
+    ~hired() { stage.leave(self, why, now ? now : now_ns()); }
+  };
   void leave(worker& self, wait_kind why, std::int64_t now) noexcept {
     let_go(self, why, now);
     if (entrance_.is_closed()) policy_.control().may_have_ended(*this);

@@ -24,14 +24,12 @@ bool thread_stage<In, F>::turn(crew_member& me) {
     return false;
   } else {
     if (policy_.control().stopping() || entrance_.waiting() == 0 || !has_free_worker()) return false;
-    std::int64_t now = now_ns();
+    const std::int64_t now = now_ns();
     worker* const self = hire(now);
     if (!self) return false;
     if (!range().is_fixed()) policy_.control().scales();
-    wait_kind why = wait_kind::starved;
-    const bool done = work_once(*self, function_, me, now, false, why);
-    leave(*self, why, now);
-    return done;
+    hired one{*this, *self, wait_kind::starved, now};
+    return work_once(*self, function_, me, one.now, false, one.why);
   }
 }
 
@@ -39,11 +37,7 @@ template <class In, class F>
 void thread_stage<In, F>::serve(worker&, crew_member& me) {
   if constexpr (stage_traits::is_per_worker<F>) {
     worker* const self = hire(now_ns());
-    struct leaving {
-      thread_stage& stage;
-      worker& self;
-      ~leaving() { stage.leave(self, wait_kind::starved, now_ns()); }
-    } const at_the_end{*this, *self};
+    const hired one{*this, *self};
     auto f = function_.factory();
     while (!policy_.control().stopping()) {
       if (entrance_.waiting() == 0) {
@@ -76,8 +70,9 @@ readiness thread_stage<In, F>::ready() const noexcept {
 }
 
 // must_go: take at least one item though there is no room for its result: nobody else will do this worker's work.
+// Throws std::bad_alloc: then nothing has been promised. Later, when something has been taken, nothing throws.
 template <class In, class F>
-auto thread_stage<In, F>::make_plan(bool must_go, const crew_member& me) noexcept -> plan {
+auto thread_stage<In, F>::make_plan(bool must_go, crew_member& me) -> plan {
   std::size_t items = std::min({pace_.batch(turn_ns), entrance_.capacity(), most_at_once});
   const std::size_t workers = present();
   if (items > 1 && workers > 1 && pace_.each() >= share_from_ns && !(this->computes() && me.nobody_is_free())) {
@@ -85,6 +80,7 @@ auto thread_stage<In, F>::make_plan(bool must_go, const crew_member& me) noexcep
     const std::size_t worthwhile = static_cast<std::size_t>(least_turn_ns / pace_.each() + 1);
     items = std::clamp<std::size_t>(entrance_.waiting() / workers, std::min(worthwhile, items), items);
   }
+  make_room(items, me);
   if constexpr (std::is_void_v<out>) {
     return {items, 0};
   } else if constexpr (stage_traits::is_each<std::decay_t<result>>) {
@@ -96,6 +92,14 @@ auto thread_stage<In, F>::make_plan(bool must_go, const crew_member& me) noexcep
     if (must_go || pace_.is_long(1) || next_->room() == inlet<out>::npos) return {1, 0};
     return {};
   }
+}
+
+// For so many items and their results, in this thread's hands.
+template <class In, class F>
+void thread_stage<In, F>::make_room(std::size_t items, crew_member& me) {
+  (void)me.for_items().template room_for<envelope<In>>(items);
+  if constexpr (!std::is_void_v<out>)
+    if (items > 1) (void)me.for_results().template room_for<result_envelope>(items);
 }
 
 template <class In, class F>
@@ -215,6 +219,14 @@ bool thread_stage<In, F>::await(envelope<In>* items, std::size_t count, crew_mem
     // Long work is left for others, unless it is a turn's worth and there is nobody who could take it.
     if (pace_.is_long(count) && (count > 2 * pace_.batch(turn_ns) || !this->computes() || !me.nobody_is_free()))
       return false;
+    if constexpr (!std::is_void_v<out>) {
+      try {
+        // The room for items will be that for results, when these have become the items.
+        (void)me.for_items().template room_for<result_envelope>(count);
+      } catch (const std::bad_alloc&) {
+        return false;
+      }
+    }
     // While the worker who made them is still at work, so that nobody can put later ones before them.
     worker* const self = hire(now_ns());
     if (!self) return false;
@@ -275,6 +287,7 @@ void thread_stage<In, F>::send_what_is_done(post& at, std::int64_t now, Sender s
       });
     worker* self = nullptr;
     std::vector<result_envelope> results;
+    results.reserve(most_at_once);  // who is hired must not meet with an exception
     std::array<bool, decltype(at.ordered)::most_marked> has_result;
     portion<result_envelope> made;
     std::uint64_t ticket = 0;
@@ -301,6 +314,7 @@ void thread_stage<In, F>::relieve(crew_member& me) {
     for (std::size_t w = 0; w < range().most(); ++w) {
       post& at = posts_[w];
       const std::int64_t now = now_ns();
+      make_room(most_at_once, me);
       // As a worker, if in order, because it may wait for its turn or for room: no more threads than workers may, or else
       // none is left for the stages behind. So while all workers are at work, what one of them has done waits for him.
       worker* helper = nullptr;

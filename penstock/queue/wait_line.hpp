@@ -21,6 +21,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include <penstock/base/line.hpp>
 #include <penstock/base/mutex.hpp>
 #include <penstock/base/system.hpp>
 
@@ -89,38 +90,23 @@ class wait_line {
     }
   };
 
-  wait_line() = default;
-  wait_line(const wait_line&) = delete;
-  wait_line& operator=(const wait_line&) = delete;
   ~wait_line() { assert(empty() && "a queue was destroyed while a thread waits on it"); }
 
-  [[nodiscard]] bool empty() const noexcept { return head_ == nullptr; }
-  [[nodiscard]] const place* head() const noexcept { return head_; }
-
-  void join(place& p) noexcept {
-    if (p.in_line) return;
-    p.in_line = true;
-    p.next = nullptr;
-    p.previous = tail_;
-    (tail_ ? tail_->next : head_) = &p;
-    tail_ = &p;
-  }
-  void leave(place& p) noexcept {
-    if (!p.in_line) return;
-    p.in_line = false;
-    (p.previous ? p.previous->next : head_) = p.next;
-    (p.next ? p.next->previous : tail_) = p.previous;
-  }
+  [[nodiscard]] bool empty() const noexcept { return places_.empty(); }
+  [[nodiscard]] const place* head() const noexcept { return places_.head(); }
+  void join(place& p) noexcept { places_.join(p); }
+  void leave(place& p) noexcept { places_.leave(p); }
   // Return how many were woken.
   std::size_t call_head(pending_wakes& wakes) noexcept {
-    if (!head_ || head_->called) return 0;
-    head_->called = true;
-    head_->wake(&wakes);
+    place* const first = places_.head();
+    if (!first || first->called) return 0;
+    first->called = true;
+    first->wake(&wakes);
     return 1;
   }
   std::size_t call_all() noexcept {
     std::size_t count = 0;
-    for (place* p = head_; p; p = p->next, ++count) {
+    for (place* p = places_.head(); p; p = p->next, ++count) {
       p->called = true;
       p->wake(nullptr);
     }
@@ -128,8 +114,7 @@ class wait_line {
   }
 
  private:
-  place* head_ = nullptr;
-  place* tail_ = nullptr;
+  line<place> places_;
 };
 
 }  // namespace penstock

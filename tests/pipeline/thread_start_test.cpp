@@ -76,5 +76,26 @@ TEST(thread_start, threads_of_every_kind_are_told_to_go_home) {
   }
 }
 
+TEST(thread_start, a_stage_that_cannot_grow_goes_on_with_the_workers_it_has) {
+  refused = 0;
+  threads_left = 2;  // the sink's first worker and the scaler
+  const auto until_refused = [](int) {
+    while (refused == 0) std::this_thread::yield();
+  };
+  auto line = from<int>() | sink("grows", until_refused, {.workers = {1, 3}}) | start();
+  for (unsigned i = 1; i <= 20; ++i) {
+    EXPECT_TRUE(line.push(0));
+    while (i >= 10 && line.snapshot().stages[1].passed < i) std::this_thread::yield();  // all are asleep, in between
+  }
+  threads_left = -1;
+  line.close();
+  const report r = line.wait();
+  EXPECT_EQ(r.delivered, 20u);
+  EXPECT_EQ(refused, 1) << "it does not ask again";
+  ASSERT_EQ(r.stages[1].scaling.size(), 1u);
+  EXPECT_EQ(r.stages[1].scaling[0].why, scaling_reason::no_thread);
+  EXPECT_EQ(r.stages[1].scaling[0].to, 1u);
+}
+
 }  // namespace
 }  // namespace penstock

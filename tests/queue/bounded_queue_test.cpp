@@ -3,6 +3,7 @@
 #include <chrono>
 #include <memory>
 #include <numeric>
+#include <optional>
 #include <random>
 #include <stdexcept>
 #include <string>
@@ -303,6 +304,44 @@ TYPED_TEST(any_queue, a_throwing_consumer_that_was_called_passes_the_wake_on) {
   fragile::fuse = -1;
   EXPECT_EQ(threw, 1);
   EXPECT_EQ(got, 1);
+}
+
+// One who waits without a thread.
+struct told_place : wait_line::place {
+  told_place() {
+    told = [](wait_line::place& self) noexcept { ++static_cast<told_place&>(self).calls; };
+  }
+  int calls = 0;
+};
+
+TYPED_TEST(any_queue, one_in_line_whose_move_throws_has_left_it_and_passes_the_call_on) {
+  queue_of<TypeParam, fragile> queue(1);
+  queue.emplace(1);
+  told_place first, second;
+  fragile two(2), three(3);
+  EXPECT_EQ(queue.push_in_line(first, two), conqueue_status::full);
+  EXPECT_EQ(queue.push_in_line(second, three), conqueue_status::full);
+  EXPECT_EQ(queue.pop()->value, 1);
+  EXPECT_EQ(first.calls, 1);
+  fragile::fuse = 0;
+  EXPECT_THROW(queue.push_in_line(first, two), std::runtime_error);
+  EXPECT_EQ(two.value, 2);
+  EXPECT_FALSE(first.in_line);
+  EXPECT_EQ(second.calls, 1);
+  EXPECT_EQ(queue.push_in_line(second, three), conqueue_status::success);
+  EXPECT_EQ(queue.pop()->value, 3);
+
+  std::optional<fragile> out, other;
+  EXPECT_EQ(queue.pop_in_line(first, out), conqueue_status::empty);
+  EXPECT_EQ(queue.pop_in_line(second, other), conqueue_status::empty);
+  queue.emplace(4);
+  EXPECT_EQ(first.calls, 2);
+  fragile::fuse = 0;
+  EXPECT_THROW(queue.pop_in_line(first, out), std::runtime_error);
+  EXPECT_FALSE(first.in_line);
+  EXPECT_EQ(second.calls, 2);
+  EXPECT_EQ(queue.pop_in_line(second, other), conqueue_status::success);
+  EXPECT_EQ(other->value, 4);
 }
 
 TYPED_TEST(any_queue, cancel_hands_back_what_waits_oldest_first) {
