@@ -151,6 +151,9 @@ TEST(out_of_memory, ends_an_open_pipeline) {
   if (void* const memory = std::malloc(size)) return memory;
   throw std::bad_alloc();
 }
+[[gnu::noinline]] void* operator new(std::size_t size, const std::nothrow_t&) noexcept {
+  return penstock::scarcity::is_now() ? nullptr : std::malloc(size);
+}
 [[gnu::noinline]] void* operator new(std::size_t size, std::align_val_t alignment) {
   if (penstock::scarcity::is_now()) throw std::bad_alloc();
   const auto each = static_cast<std::size_t>(alignment);

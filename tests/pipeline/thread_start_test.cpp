@@ -17,6 +17,7 @@ extern "C" int pthread_create(pthread_t* thread, const pthread_attr_t* attribute
   static const auto real = reinterpret_cast<function>(::dlsym(RTLD_NEXT, "pthread_create"));
   if (threads_left >= 0 && threads_left-- == 0) {
     ++refused;
+    refused.notify_all();
     return EAGAIN;
   }
   return real(thread, attributes, body, argument);
@@ -79,13 +80,13 @@ TEST(thread_start, threads_of_every_kind_are_told_to_go_home) {
 TEST(thread_start, a_stage_that_cannot_grow_goes_on_with_the_workers_it_has) {
   refused = 0;
   threads_left = 2;  // the sink's first worker and the scaler
-  const auto until_refused = [](int) {
-    while (refused == 0) std::this_thread::yield();
-  };
+  const auto until_refused = [](int) { refused.wait(0); };
   auto line = from<int>() | sink("grows", until_refused, {.workers = {1, 3}}) | start();
   for (unsigned i = 1; i <= 20; ++i) {
     EXPECT_TRUE(line.push(0));
-    while (i >= 10 && line.snapshot().stages[1].passed < i) std::this_thread::yield();  // all are asleep, in between
+    if (i < 10) continue;
+    refused.wait(0);
+    while (line.snapshot().stages[1].passed < i) std::this_thread::yield();  // in between, all are asleep
   }
   threads_left = -1;
   line.close();
