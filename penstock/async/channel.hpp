@@ -25,7 +25,7 @@
 #include <type_traits>
 #include <utility>
 
-#include <penstock/async/links.hpp>
+#include <penstock/base/links.hpp>
 #include <penstock/async/loop.hpp>
 #include <penstock/base/expected.hpp>
 #include <penstock/queue/ring.hpp>

@@ -32,7 +32,7 @@
 #include <unordered_map>
 #include <utility>
 
-#include <penstock/async/links.hpp>
+#include <penstock/base/links.hpp>
 #include <penstock/async/loop.hpp>
 #include <penstock/async/task.hpp>
 #include <penstock/base/system.hpp>

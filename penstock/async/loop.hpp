@@ -28,7 +28,7 @@
 #include <cstddef>
 #include <cstdint>
 
-#include <penstock/async/links.hpp>
+#include <penstock/base/links.hpp>
 #include <penstock/async/timer_wheel.hpp>
 #include <penstock/base/system.hpp>
 #include <penstock/base/unique_fd.hpp>

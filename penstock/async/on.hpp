@@ -23,7 +23,7 @@
 #include <utility>
 #include <vector>
 
-#include <penstock/async/links.hpp>
+#include <penstock/base/links.hpp>
 #include <penstock/async/loop.hpp>
 #include <penstock/async/when.hpp>
 #include <penstock/base/mutex.hpp>

@@ -27,7 +27,7 @@
 #include <type_traits>
 #include <utility>
 
-#include <penstock/async/links.hpp>
+#include <penstock/base/links.hpp>
 #include <penstock/async/loop.hpp>
 
 namespace penstock {

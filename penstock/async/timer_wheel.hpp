@@ -20,7 +20,7 @@
 #include <cstddef>
 #include <cstdint>
 
-#include <penstock/async/links.hpp>
+#include <penstock/base/links.hpp>
 
 namespace penstock {
 

@@ -24,7 +24,7 @@
 #include <stdexcept>
 #include <utility>
 
-#include <penstock/base/line.hpp>
+#include <penstock/base/links.hpp>
 #include <penstock/base/mutex.hpp>
 #include <penstock/base/system.hpp>
 #include <penstock/base/wait_limit.hpp>
@@ -45,14 +45,11 @@ class budget {
   [[nodiscard]] std::optional<reservation> acquire(std::uint64_t amount, const wait_limit& limit = {});
 
   // One who stands in line: without a thread, if it has `told`.
-  struct place {
+  struct place : link {
     // Constant. Once at most between two calls of acquire_in_line(), and under the mutex.
     void (*told)(place& self) noexcept = nullptr;
     std::uint64_t amount = 0;
     bool called = false;
-    bool in_line = false;
-    place* previous = nullptr;
-    place* next = nullptr;
   };
   // Nothing: `self` stands in line, with the amount it first asked for. REQUIRES: self.told; amount <= limit().
   [[nodiscard]] std::optional<reservation> acquire_in_line(std::uint64_t amount, place& self);
@@ -81,7 +78,7 @@ class budget {
  private:
   void call_first() noexcept PENSTOCK_REQUIRES(mutex_) {
     changed_.notify_all();  // all: only the first in line can go on, and a condition cannot choose it
-    place* const first = line_.head();
+    place* const first = line_.front();
     if (first && first->amount <= limit_ - in_use_) tell(*first);
   }
   static void tell(place& one) noexcept {
@@ -96,7 +93,7 @@ class budget {
   mutable mutex mutex_;  // guards what follows
   std::uint64_t in_use_ PENSTOCK_GUARDED_BY(mutex_) = 0;
   std::uint64_t peak_ PENSTOCK_GUARDED_BY(mutex_) = 0;
-  line<place> line_ PENSTOCK_GUARDED_BY(mutex_);
+  links<place> line_ PENSTOCK_GUARDED_BY(mutex_);
   condition changed_;
 };
 
@@ -135,11 +132,10 @@ inline std::optional<budget::reservation> budget::acquire(std::uint64_t amount, 
     changed_.notify_all();
   });
   place mine;
-  mine.amount = amount;
   mutex_lock lock(mutex_);
-  line_.join(mine);
+  line_.push_back(mine);
   bool granted = true;
-  while (line_.head() != &mine || amount > limit_ - in_use_) {
+  while (line_.front() != &mine || amount > limit_ - in_use_) {
     if (limit.reached()) {
       granted = false;
       break;
@@ -150,7 +146,7 @@ inline std::optional<budget::reservation> budget::acquire(std::uint64_t amount, 
       changed_.wait(lock);
     }
   }
-  line_.leave(mine);
+  mine.unlink();
   if (granted) in_use_ += amount;
   call_first();  // the next one may find room, too
   if (!granted) return std::nullopt;
@@ -159,11 +155,13 @@ inline std::optional<budget::reservation> budget::acquire(std::uint64_t amount, 
 
 inline std::optional<budget::reservation> budget::acquire_in_line(std::uint64_t amount, place& self) {
   const mutex_lock lock(mutex_);
-  if (!self.in_line) self.amount = amount;
-  line_.join(self);
+  if (!self.is_linked()) {
+    line_.push_back(self);
+    self.amount = amount;
+  }
   self.called = false;
-  if (line_.head() != &self || self.amount > limit_ - in_use_) return std::nullopt;
-  line_.leave(self);
+  if (line_.front() != &self || self.amount > limit_ - in_use_) return std::nullopt;
+  self.unlink();
   in_use_ += self.amount;
   call_first();
   return lent(self.amount);
@@ -171,14 +169,14 @@ inline std::optional<budget::reservation> budget::acquire_in_line(std::uint64_t 
 
 inline void budget::leave(place& self) noexcept {
   const mutex_lock lock(mutex_);
-  if (!self.in_line) return;
-  line_.leave(self);
+  if (!self.is_linked()) return;
+  self.unlink();
   call_first();
 }
 
 inline void budget::tell_all() noexcept {
   const mutex_lock lock(mutex_);
-  for (place* one = line_.head(); one; one = one->next) tell(*one);
+  for (place* one = line_.front(); one; one = line_.after(*one)) tell(*one);
 }
 
 inline budget::reservation budget::lent(std::uint64_t amount) noexcept {

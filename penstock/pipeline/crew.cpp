@@ -97,21 +97,13 @@ bool crew_member::nobody_is_free() const noexcept {
 
 // --- all of them ---
 
-crew::presence::presence(crew& c, crew_member& me) : crew_(c), me_(me) {
-  const mutex_lock lock(crew_.mutex_);
-  // Here, where it can be told: nobody who lies down can do without.
-  crew_.sleepers_.reserve(crew_.members_.size() + 1);
-  crew_.members_.push_back(&me_);
-}
-
-crew::presence::~presence() {
-  me_.looks_no_more_in_vain();
-  const mutex_lock lock(crew_.mutex_);
-  crew_.members_.erase(std::find(crew_.members_.begin(), crew_.members_.end(), &me_));
-}
-
 void crew::serve(crew_member& me) {
-  const presence here(*this, me);
+  arrive(me);
+  struct leaving {  // at the end of the block, however it ends
+    crew& all;
+    crew_member& me;
+    ~leaving() { all.go_home(me); }
+  } const at_the_end{*this, me};
   std::int64_t idle_since = 0;
   for (int idle = 0;;) {
     if (take_a_turn(me)) {
@@ -127,6 +119,16 @@ void crew::serve(crew_member& me) {
       idle = 0;
     }
   }
+}
+
+void crew::arrive(crew_member& me) noexcept {
+  const mutex_lock lock(mutex_);
+  members_.push_back(me.here_);
+}
+void crew::go_home(crew_member& me) noexcept {
+  me.looks_no_more_in_vain();
+  const mutex_lock lock(mutex_);
+  me.here_.unlink();
 }
 
 // The turns of others that compute are short, mostly: it is cheaper to wait for the end of one than to be woken then.
@@ -163,13 +165,13 @@ readiness crew::what_is_ready(bool is_full) const noexcept {
 // Whoever calls takes the member off the list and on duty; one that gets up by itself does that itself.
 void crew::lie_down(crew_member& me) noexcept {
   assert(me.duty_.load() == crew_member::duty::on);
-  sleepers_.push_back(&me);
+  sleepers_.push_back(me.asleep_);
   asleep_.fetch_add(1);
   watch_.fetch_sub(one_on_duty);
 }
 
 void crew::leave_list(crew_member& m) noexcept {
-  sleepers_.erase(std::find(sleepers_.begin(), sleepers_.end(), &m));
+  m.asleep_.unlink();
   asleep_.fetch_sub(1);
   looks_out_no_more(m);
 }
@@ -248,7 +250,8 @@ bool crew::sleep(crew_member& me) {
 crew::stuck crew::relieve_from_duty_the_stuck() noexcept {
   const std::int64_t now = now_ns();
   stuck found = stuck::nobody;
-  for (crew_member* m : members_) {
+  for (place* p = members_.front(); p; p = members_.after(*p)) {
+    crew_member* const m = &p->who;
     std::int64_t from = m->stuck_from_.load(std::memory_order_relaxed);
     if (from == 0) continue;
     found = std::max(found, now >= from ? stuck::somebody : from - now < soon ? stuck::maybe_soon : stuck::nobody);
@@ -267,9 +270,10 @@ crew::stuck crew::relieve_from_duty_the_stuck() noexcept {
 
 std::int64_t crew::first_due() const noexcept {
   std::int64_t first = 0;
-  for (const crew_member* m : members_)
-    if (const std::int64_t from = m->stuck_from_.load(std::memory_order_relaxed); from && (first == 0 || from < first))
-      first = from;
+  for (const place* p = members_.front(); p; p = members_.after(*p)) {
+    const std::int64_t from = p->who.stuck_from_.load(std::memory_order_relaxed);
+    if (from && (first == 0 || from < first)) first = from;
+  }
   return first;
 }
 
@@ -279,8 +283,8 @@ void crew::looks_out_no_more(const crew_member& m) noexcept {
   sentinel_.store(false);
 }
 
-crew_member& crew::sleeper(std::size_t which, std::size_t or_else) const noexcept {
-  return *sleepers_[sleepers_[which] == lookout_ && sleepers_.size() > 1 ? or_else : which];
+crew_member& crew::sleeper(place& first, place* or_else) const noexcept {
+  return &first.who == lookout_ && or_else ? or_else->who : first.who;
 }
 
 void crew::call_one(bool as_sentinel) noexcept {
@@ -288,8 +292,8 @@ void crew::call_one(bool as_sentinel) noexcept {
   {
     const mutex_lock lock(mutex_);
     if (sleepers_.empty() || (as_sentinel && sentinel_.load())) return;
-    const std::size_t last = sleepers_.size() - 1;
-    crew_member& called = as_sentinel && lookout_ ? *lookout_ : sleeper(last, last - 1);
+    place& last = *sleepers_.back();
+    crew_member& called = as_sentinel && lookout_ ? *lookout_ : sleeper(last, sleepers_.before(last));
     get_up(called);
     called.called_.store(as_sentinel ? called_to_look_out : called_to_work);
     word = &called.called_;
@@ -297,14 +301,9 @@ void crew::call_one(bool as_sentinel) noexcept {
   system::futex_wake(*word, 1);
 }
 
-void crew::expect_one_more() noexcept {
+void crew::one_more() noexcept {
   ++size_;
   watch_.fetch_add(one_on_duty);
-}
-void crew::expect_one_less() noexcept {
-  --size_;
-  watch_.fetch_sub(one_on_duty);
-  notice();  // somebody may have relied on it
 }
 
 void crew::dismiss_one() noexcept {
@@ -315,7 +314,8 @@ void crew::dismiss_one() noexcept {
       ++to_dismiss_;
       return;
     }
-    crew_member& m = sleeper(0, 1);
+    place& first = *sleepers_.front();
+    crew_member& m = sleeper(first, sleepers_.after(first));
     leave_list(m);
     --size_;
     m.called_.store(dismissed);
@@ -334,9 +334,9 @@ void crew::notice() noexcept {
 void crew::end() noexcept {
   const mutex_lock lock(mutex_);
   over_.store(true);
-  for (crew_member* m : sleepers_) {
-    m->called_.store(called_home);
-    system::futex_wake(m->called_, 1);
+  for (place* p = sleepers_.front(); p; p = sleepers_.after(*p)) {
+    p->who.called_.store(called_home);
+    system::futex_wake(p->who.called_, 1);
   }
 }
 

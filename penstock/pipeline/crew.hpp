@@ -41,6 +41,7 @@
 #include <utility>
 #include <vector>
 
+#include <penstock/base/links.hpp>
 #include <penstock/base/mutex.hpp>
 #include <penstock/base/system.hpp>
 #include <penstock/pipeline/scratch.hpp>
@@ -113,6 +114,13 @@ class crew_member {
   // The sentinel's, under the crew's mutex: how long it has put off stuck_from_ after stepping in, and to when.
   std::int64_t respite_ = 0, respite_ends_ = 0;
 
+  // Its place among the members, and among the sleepers; the crew's mutex guards both.
+  struct place : link {
+    explicit place(crew_member& m) noexcept : who(m) {}
+    crew_member& who;
+  };
+  place here_{*this}, asleep_{*this};
+
   system::atomic<std::uint32_t> called_ = 0;  // what it sleeps on; written under the crew's mutex
   bool relieves_ = false;                     // its own
   bool in_vain_ = false;                      // its own: its last look for work found none
@@ -127,16 +135,15 @@ class crew {
   explicit crew(const std::vector<std::unique_ptr<node>>& nodes) noexcept : nodes_(nodes) {}
   crew(const crew&) = delete;
   crew& operator=(const crew&) = delete;
-  ~crew() { assert(members_.empty() && sleepers_.empty() && "a crew was destroyed while a thread serves in it"); }
+  ~crew() { assert(members_.empty() && "a crew was destroyed while a thread serves in it"); }
 
   // Before the threads start: how many there will be.
   void expect(std::size_t members) noexcept {
     size_ = members;
     watch_ = members * one_on_duty;
   }
-  // One more is about to start, or could not be started after all.
-  void expect_one_more() noexcept;
-  void expect_one_less() noexcept;
+  // A thread that was not expected then: before it serves.
+  void one_more() noexcept;
   // One less is needed: who has slept longest goes home, or else the next to lie down.
   void dismiss_one() noexcept;
   // A thread's whole life in the crew: turns until the end, or until it is dismissed.
@@ -148,19 +155,10 @@ class crew {
 
  private:
   friend class crew_member;
+  using place = crew_member::place;
 
-  // Of a member, while it serves.
-  class presence {
-   public:
-    presence(crew& c, crew_member& me);
-    presence(const presence&) = delete;
-    presence& operator=(const presence&) = delete;
-    ~presence();
-
-   private:
-    crew& crew_;
-    crew_member& me_;
-  };
+  void arrive(crew_member& me) noexcept;
+  void go_home(crew_member& me) noexcept;
   bool take_a_turn(crew_member& me);
   // Whether to look again rather than sleep. idle: how often it has found nothing; since: when it first asked the clock.
   [[nodiscard]] bool stays_up(int idle, std::int64_t& since) const noexcept;
@@ -168,8 +166,8 @@ class crew {
   void leave_list(crew_member& m) noexcept PENSTOCK_REQUIRES(mutex_);
   void get_up(crew_member& m) noexcept PENSTOCK_REQUIRES(mutex_);
   void looks_out_no_more(const crew_member& m) noexcept PENSTOCK_REQUIRES(mutex_);
-  // sleepers_[which]; but rather the other one than who looks out.
-  [[nodiscard]] crew_member& sleeper(std::size_t which, std::size_t or_else) const noexcept PENSTOCK_REQUIRES(mutex_);
+  // But rather the other one, if there is one, than who looks out.
+  [[nodiscard]] crew_member& sleeper(place& first, place* or_else) const noexcept PENSTOCK_REQUIRES(mutex_);
   // Sleeps until called, or until there is something to do for a sentinel. False: it is dismissed.
   [[nodiscard]] bool sleep(crew_member& me);
   // What a member could find. is_full: the processors have enough to do, so computing stages do not count.
@@ -204,9 +202,9 @@ class crew {
   system::atomic<bool> sentinel_ = false;   // somebody looks out, and will look soon; written under the mutex
   system::atomic<bool> over_ = false;
 
-  mutable mutex mutex_;                                             // guards what follows
-  std::vector<crew_member*> sleepers_ PENSTOCK_GUARDED_BY(mutex_);  // the last to come is the first to be called
-  std::vector<crew_member*> members_ PENSTOCK_GUARDED_BY(mutex_);
+  mutable mutex mutex_;                                // guards what follows
+  links<place> sleepers_ PENSTOCK_GUARDED_BY(mutex_);  // the last to come is the first to be called
+  links<place> members_ PENSTOCK_GUARDED_BY(mutex_);
   crew_member* lookout_ PENSTOCK_GUARDED_BY(mutex_) = nullptr;  // the sleeper that gets up by itself, soon or later
   std::size_t to_dismiss_ PENSTOCK_GUARDED_BY(mutex_) = 0;
 };

@@ -53,7 +53,7 @@ class entered_stage : public node, public inlet<In> {
   }
   bool await(envelope<In>*, std::size_t, crew_member&) noexcept override { return false; }
   void put_down(crew_member&) noexcept override {}  // nothing is carried to a stage that never says it awaits it
-  bool accept(envelope<In>&& item, worker& from, crew_member& me) noexcept override;
+  void accept(envelope<In>&& item, worker& from, crew_member& me) noexcept override;
   bool accept_in_line(envelope<In>&& item, outside_place& self) noexcept override;
   void leave_line(outside_place& self) noexcept override { entrance_.leave_line(self); }
   conqueue_status offer(envelope<In>& item, const wait_limit* limit) override {
@@ -63,6 +63,7 @@ class entered_stage : public node, public inlet<In> {
   [[nodiscard]] std::size_t room() const noexcept override {
     return entrance_.weighs() ? inlet<In>::npos : entrance_.room();
   }
+  [[nodiscard]] bool no_place_is_lost() const noexcept override { return entrance_.room() == entrance_.capacity(); }
   [[nodiscard]] std::size_t room_in_all() const noexcept override { return entrance_.capacity(); }
   [[nodiscard]] std::uint64_t taken() const noexcept override { return entrance_.taken_in(); }
 
@@ -81,11 +82,7 @@ class entered_stage : public node, public inlet<In> {
     }
   }
   item_place place_of(const envelope<In>& e, const std::string& label, unsigned attempt) const noexcept {
-    try {
-      return {name(), e.number, label, attempt};
-    } catch (...) {
-      return {{}, e.number, {}, attempt};  // no memory for the names
-    }
+    return place_in(name(), e.number, label, attempt);
   }
   void hand_back(envelope<In>&& e, unsigned attempt, std::exception_ptr error) noexcept {
     auto place = place_of(e, text_of(e), attempt);
@@ -99,11 +96,12 @@ class entered_stage : public node, public inlet<In> {
   entrance<In> entrance_;
 
  private:
-  static erased_item erase(envelope<In>& e) noexcept {
+  erased_item erase(envelope<In>& e) noexcept {
     try {
       return erased_item(std::move(e.item));
     } catch (...) {
-      return {};  // no memory left: its place and number are still told
+      policy_.control().no_memory();  // its place and number are still told
+      return {};
     }
   }
   // Told by the item, which is user code, before the item is on its way and can no longer be answered for.
@@ -146,8 +144,8 @@ bool entered_stage<In>::weighs_well(envelope<In>& e) noexcept {
 }
 
 template <class In>
-bool entered_stage<In>::accept(envelope<In>&& item, worker& from, crew_member& me) noexcept {
-  if (!weighs_well(item)) return !policy_.control().stopping();
+void entered_stage<In>::accept(envelope<In>&& item, worker& from, crew_member& me) noexcept {
+  if (!weighs_well(item)) return;
   conqueue_status status = entrance_.put(item, nullptr);
   if (status == conqueue_status::full) {
     me.goes_on_long();
@@ -155,12 +153,10 @@ bool entered_stage<In>::accept(envelope<In>&& item, worker& from, crew_member& m
     const wait_limit for_ever;
     status = entrance_.put(item, &for_ever);
   }
-  if (status == conqueue_status::success) {
+  if (status == conqueue_status::success)
     me.changed_something();
-    return true;
-  }
-  refuse(std::move(item));
-  return false;
+  else
+    refuse(std::move(item));
 }
 
 template <class In>
@@ -181,11 +177,13 @@ void entered_stage<In>::end_failed(envelope<In>& e, const std::string& label, un
   if (intact && policy_.control().stopping()) {
     // Most likely it gave up because it was asked to; in any case nothing is lost.
     self.returned.add();
+    std::exception_ptr error = cause;
     try {
-      hand_back(std::move(e), attempt, std::make_exception_ptr(stage_error(std::move(place), cause)));
+      error = std::make_exception_ptr(stage_error(std::move(place), cause));
     } catch (...) {
-      hand_back(std::move(e), attempt, cause);  // no memory for the place
+      // No memory for the place: then the cause alone.
     }
+    hand_back(std::move(e), attempt, std::move(error));
     return;
   }
   const bool letter = intact && policy_.options().dead_letter;

@@ -8,7 +8,7 @@ namespace penstock {
 namespace {
 
 std::string text_of(const item_place& place, const std::exception_ptr& cause) {
-  std::string text = "stage \"" + place.stage + '"';
+  std::string text = place.stage.empty() ? "a stage" : "stage \"" + place.stage + '"';
   if (place.number) text += ", item " + std::to_string(place.number);
   if (!place.label.empty()) text += " (" + place.label + ')';
   if (place.attempt > 1) text += ", attempt " + std::to_string(place.attempt);
@@ -25,6 +25,15 @@ std::nested_exception nested(const std::exception_ptr& cause) {
 }
 
 }  // namespace
+
+item_place place_in(const std::string& stage, std::uint64_t number, const std::string& label,
+                    unsigned attempt) noexcept {
+  try {
+    return {stage, number, label, attempt};
+  } catch (...) {
+    return {{}, number, {}, attempt};
+  }
+}
 
 stage_error::stage_error(item_place place, const std::exception_ptr& cause)
     : std::runtime_error(text_of(place, cause)), std::nested_exception(nested(cause)), place_(std::move(place)) {}

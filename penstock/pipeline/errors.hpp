@@ -29,6 +29,10 @@ struct item_place {
   unsigned attempt = 0;      // from 1; 0: before any
 };
 
+// The place; without its texts where there is no memory for them.
+item_place place_in(const std::string& stage, std::uint64_t number, const std::string& label,
+                    unsigned attempt) noexcept;
+
 // REQUIRES: constructed while the cause is being handled, or with the cause.
 class stage_error : public std::runtime_error, public std::nested_exception {
  public:
@@ -60,13 +64,13 @@ class timed_out : public std::runtime_error, public std::nested_exception {
 struct failure {
   item_place place;
   std::string reason;        // the text of the cause, with its own causes
-  std::exception_ptr error;  // a stage_error with the cause nested
+  std::exception_ptr error;  // a stage_error with the cause nested; std::bad_alloc where there is no memory for one
 };
 
 // An item that did not get to the end: a dead letter, or one that is handed back because the run was stopped.
 struct unfinished_item {
   item_place place;          // the stage that it waited for, or that failed on it
-  std::exception_ptr error;  // a stage_error; null: nothing was wrong with it
+  std::exception_ptr error;  // as in failure; null: nothing was wrong with it
   erased_item item;
 };
 

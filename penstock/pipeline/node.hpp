@@ -50,12 +50,12 @@ class node {
   // it throws ends the run as a failure of the stage.
   virtual bool turn(crew_member& me) = 0;
   // A turn for what `me` has carried here.
-  virtual void carried_turn(const crew_member::burden&, crew_member&) {}
+  virtual void carried_turn(const crew_member::burden&, crew_member&) noexcept {}
   [[nodiscard]] virtual readiness ready() const noexcept = 0;
   // Whether items wait here whose results would find room, whether or not a worker is free.
   [[nodiscard]] virtual bool has_work() const noexcept { return false; }
   // Takes over what others have in their hands at this stage and have not come to for a while (pace::stuck_ns).
-  virtual void relieve(crew_member&) {}
+  virtual void relieve(crew_member&) noexcept {}
   // A stage with its own threads: one worker's whole life.
   [[nodiscard]] virtual bool has_own_threads() const noexcept { return false; }
   virtual void serve(worker&, crew_member&) {}
@@ -162,9 +162,9 @@ class inlet {
   [[nodiscard]] virtual bool await(envelope<T>* items, std::size_t count, crew_member& me) noexcept = 0;
   // What `me` was to carry here, if anything, is taken after all.
   virtual void put_down(crew_member& me) noexcept = 0;
-  // The same for one without a promise: waits for room. Failed, too, if its size cannot be told. False: no more will be
-  // taken. `from`: the worker that calls, for its waiting time.
-  virtual bool accept(envelope<T>&& item, worker& from, crew_member& me) noexcept = 0;
+  // The same for one without a promise: waits for room. Failed, too, if its size cannot be told. `from`: the worker that
+  // calls, for its waiting time.
+  virtual void accept(envelope<T>&& item, worker& from, crew_member& me) noexcept = 0;
   // The same for one who waits without a thread. False: `self` stands in line, and calls again with the same item when it is
   // told; or leaves.
   [[nodiscard]] virtual bool accept_in_line(envelope<T>&& item, outside_place& self) noexcept = 0;
@@ -176,7 +176,7 @@ class inlet {
   [[nodiscard]] virtual std::size_t room() const noexcept = 0;
   [[nodiscard]] virtual std::size_t room_in_all() const noexcept = 0;
   // Every place that was promised was used or given back.
-  [[nodiscard]] bool no_place_is_lost() const noexcept { return room() == npos || room() == room_in_all(); }
+  [[nodiscard]] virtual bool no_place_is_lost() const noexcept = 0;
   // How many offers were taken.
   [[nodiscard]] virtual std::uint64_t taken() const noexcept = 0;
 

@@ -15,6 +15,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <exception>
+#include <memory>
+#include <new>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -136,7 +138,7 @@ class reorder_gate {
     return ticket == next_ && !releasing_;
   }
 
-  // Results on their way out. Here and not on the heap, which may have no room just then.
+  // Results on their way out; on the stack, because the heap may have no room just then.
   class handful {
    public:
     handful() noexcept = default;
@@ -145,7 +147,7 @@ class reorder_gate {
     ~handful() { clear(); }
     [[nodiscard]] bool is_full() const noexcept { return count_ == most; }
     [[nodiscard]] std::size_t size() const noexcept { return count_; }
-    [[nodiscard]] Item* data() noexcept { return reinterpret_cast<Item*>(memory_); }
+    [[nodiscard]] Item* data() noexcept { return std::launder(reinterpret_cast<Item*>(memory_)); }
     void add(Item&& item) noexcept { std::construct_at(data() + count_++, std::move(item)); }
     void clear() noexcept { std::destroy_n(data(), std::exchange(count_, 0)); }
 
@@ -168,7 +170,7 @@ class reorder_gate {
         next_ += left;
         if (waiting_) turned_.notify_all();  // all: they wait for different numbers
         left = 0;
-        // (No further than once around: the first of them are not present any more.)
+        // It ends once around at the latest: where it began nothing is present any more.
         for (; !ready.is_full() && slots_[(next_ + left) % slots_.size()].present; ++left) {
           slot& s = slots_[(next_ + left) % slots_.size()];
           s.present = false;

@@ -42,7 +42,7 @@ enum class scaling_reason : std::uint8_t {
   processors_free,  // work waited, and processors were free
   no_gain,          // more workers had not raised the rate
   idle,             // some had nothing to do
-  no_thread,        // the system gave no more threads
+  no_thread,        // there were no more threads to be had
 };
 [[nodiscard]] std::string_view to_string(scaling_reason r) noexcept;
 
@@ -88,8 +88,8 @@ struct report {
   std::uint64_t delivered = 0, filtered = 0, failed = 0, dead_lettered = 0, returned = 0;
 
   std::vector<failure> failures;  // the first ones; `failed` counts all
-  std::vector<unfinished_item>
-      unfinished;  // what was returned; where there is no memory to list one, the run has failed
+  // What was returned. If there was no memory to list an item, or for the item in the list, the run has failed.
+  std::vector<unfinished_item> unfinished;
 
   // delivered + filtered + failed + dead_lettered + returned == entered + expanded, and the same for each stage.
   [[nodiscard]] bool sums_meet() const noexcept;

@@ -28,7 +28,7 @@ void run_control::start() {
   for (const auto& n : nodes_)
     for (std::size_t i = 0; i < n->workers().size(); ++i) n->workers()[i].begin(now, i < n->present());
   phase_ = phase::started;
-  scaler_.emplace(nodes_, scaler::means{.add_thread = [this] { add_member(); },
+  scaler_.emplace(nodes_, scaler::means{.add_thread = [this] { start_member(false); },
                                         .remove_thread = [this] { crew_.dismiss_one(); },
                                         .join_the_gone = [this] { join_the_gone(); },
                                         .worker_added = [this] { crew_.notice(); },
@@ -38,7 +38,7 @@ void run_control::start() {
       if (nodes_[i]->has_own_threads())
         for (worker& w : nodes_[i]->workers())
           own_threads_.emplace_back([this, i, &w] { own_thread_main(*nodes_[i], w); });
-    for (std::size_t i = 0; i < members; ++i) start_member();
+    for (std::size_t i = 0; i < members; ++i) start_member(true);
     if (scaler_->is_needed()) scaler_thread_ = system::thread([this] { scaler_->run(); });
   } catch (...) {
     request_stop();
@@ -53,27 +53,13 @@ void run_control::start() {
   on_drain_.emplace(options_.drain, [this] { drain(); });
 }
 
-void run_control::start_member() {
+void run_control::start_member(bool expected) {
   member_thread& m = members_.emplace_back();
-  try {
-    m.thread = system::thread([this, &m] {
-      member_main();
-      m.gone = true;
-    });
-  } catch (...) {
-    members_.pop_back();
-    throw;
-  }
-}
-
-void run_control::add_member() {
-  crew_.expect_one_more();
-  try {
-    start_member();
-  } catch (...) {
-    crew_.expect_one_less();
-    throw;
-  }
+  m.thread = system::thread([this, &m, expected] {
+    if (!expected) crew_.one_more();
+    member_main();
+    m.gone = true;
+  });
 }
 
 void run_control::join_the_gone() noexcept {
@@ -104,7 +90,7 @@ void run_control::own_thread_main(node& n, worker& self) noexcept {
   try {
     n.serve(self, me);
   } catch (...) {
-    record_failure({n.name(), 0, {}, 0}, std::current_exception(), true);
+    record_failure(place_in(n.name(), 0, {}, 0), std::current_exception(), true);
   }
   me.usage.settle(now_ns(), true);
   may_have_ended(n);
@@ -181,19 +167,25 @@ void run_control::record_failure(item_place place, const std::exception_ptr& cau
       }
     }
   } catch (...) {
-    fatal = true;
-    mutex_lock lock(mutex_);
-    if (!first_failure_) first_failure_.emplace(no_memory_);
+    no_memory();
   }
   if (fatal) request_stop();
 }
 
+void run_control::no_memory() noexcept {
+  {
+    mutex_lock lock(mutex_);
+    if (!first_failure_) first_failure_.emplace(no_memory_);
+  }
+  request_stop();
+}
+
 void run_control::hand_back(unfinished_item item) noexcept {
-  mutex_lock lock(mutex_);
   try {
+    mutex_lock lock(mutex_);
     unfinished_.push_back(std::move(item));
   } catch (const std::bad_alloc&) {
-    if (!first_failure_) first_failure_.emplace(no_memory_);
+    no_memory();
   }
 }
 
@@ -211,14 +203,15 @@ void run_control::join_all() noexcept {
 }
 
 report run_control::wait() {
-  join_all();
+  if (phase_ != phase::ended) join_all();
   report r = account();
-  std::optional<stage_error> error;
+  std::optional<run_error> error;
   {
     mutex_lock lock(mutex_);
+    if (first_failure_) error.emplace(*first_failure_, std::make_shared<report>());
+    // From here on nothing asks for memory, except to say that the accounts do not balance.
     r.failures = std::move(failures_);
     r.unfinished = std::move(unfinished_);
-    error = first_failure_;
   }
   std::stable_sort(r.unfinished.begin(), r.unfinished.end(),
                    [](const unfinished_item& a, const unfinished_item& b) { return a.place.number < b.place.number; });
@@ -236,8 +229,9 @@ report run_control::wait() {
          << r << to_json(r);
     throw std::logic_error(text.str());
   }
-  if (error) throw run_error(*error, std::make_shared<report>(std::move(r)));
-  return r;
+  if (!error) return r;
+  error->report() = std::move(r);
+  throw *std::move(error);
 }
 
 report run_control::snapshot() const { return account(); }

@@ -14,6 +14,7 @@
 #include <functional>
 #include <list>
 #include <memory>
+#include <new>
 #include <optional>
 #include <stop_token>
 #include <string>
@@ -64,6 +65,8 @@ class run_control {
   // Records a failed item; with `fatal`, the run ends because of it.
   void record_failure(item_place place, const std::exception_ptr& cause, bool fatal) noexcept;
   void hand_back(unfinished_item item) noexcept;
+  // Something could not be done for want of memory that the user would miss: the run fails.
+  void no_memory() noexcept;
   // After its input was closed, or a worker of it was let go: if it has ended, the next one's input is closed, and so on.
   void may_have_ended(node& n) noexcept;
   // A stage with a range of workers has found work.
@@ -79,8 +82,7 @@ class run_control {
     system::atomic<bool> gone = false;
     system::thread thread;
   };
-  void start_member();
-  void add_member();
+  void start_member(bool expected);
   void join_the_gone() noexcept;
   void member_main() noexcept;
   void end_threads() noexcept;
@@ -110,7 +112,7 @@ class run_control {
   std::optional<system::stop_callback<std::function<void()>>> on_stop_;
   std::optional<system::stop_callback<std::function<void()>>> on_drain_;
 
-  const stage_error no_memory_{{}, std::make_exception_ptr(std::bad_alloc())};  // said without any
+  const stage_error no_memory_{{}, std::make_exception_ptr(std::bad_alloc())};  // a copy of it needs no memory
 
   mutable mutex mutex_;                                                   // guards what follows
   std::optional<stage_error> first_failure_ PENSTOCK_GUARDED_BY(mutex_);  // the one that ended the run

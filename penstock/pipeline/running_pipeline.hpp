@@ -30,7 +30,7 @@ class running_pipeline_base {
   // What waits is handed back in report::unfinished; what is in a worker's hand is finished first.
   void request_stop() noexcept { control_->request_stop(); }
   [[nodiscard]] report snapshot() const { return control_->snapshot(); }
-  // REQUIRES: called once.
+  // REQUIRES: called once; once more only if it has thrown std::bad_alloc, because there was no memory for the report.
   report wait() { return control_->wait(); }
 
  protected:

@@ -23,7 +23,7 @@ namespace penstock {
 
 class scaler {
  public:
-  // What the run does for it. add_thread throws std::system_error if there is none to be had. worker_added: there may be
+  // What the run does for it. add_thread throws if there is none to be had. worker_added: there may be
   // work for one that nobody has seen; worker_removed: that may have been what kept the stage from ending.
   struct means {
     std::function<void()> add_thread, remove_thread, join_the_gone, worker_added;

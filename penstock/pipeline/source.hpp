@@ -88,7 +88,7 @@ class pull_source_node final : public node {
     const std::int64_t began = now_ns();
     worker* const self = hire(began);
     if (!self) return false;
-    struct leaving {
+    struct leaving {  // at the end of the block, however it ends
       pull_source_node& source;
       worker& self;
       ~leaving() {
@@ -104,7 +104,7 @@ class pull_source_node final : public node {
     if (room == 0) return readiness::nothing;
     return pace_.is_long(1) || room >= next_.room_in_all() / 2 ? readiness::plenty : readiness::some;
   }
-  void relieve(crew_member&) override {
+  void relieve(crew_member&) noexcept override {
     tray_.take_if_older_than(pace::stuck_ns, now_ns(), [&](const portion<envelope<item>>& made) {
       next_.accept(made.results, made.count);
       return true;
@@ -141,7 +141,7 @@ class pull_source_node final : public node {
         if (places)
           next_.accept(&*e, 1);
         else
-          (void)next_.accept(*std::move(e), self, me);  // refused only when the run is being stopped
+          next_.accept(*std::move(e), self, me);
       } else if (places) {
         next_.give_back(1);
       }
@@ -183,7 +183,7 @@ class pull_source_node final : public node {
       after = timed ? now_ns() : 0;
       if (next) made.emplace(envelope<item>{box<item>(*std::move(next)), number_ + 1, after, 0});
     } catch (...) {
-      control_.record_failure({name(), number_ + 1, {}, 1}, std::current_exception(), true);
+      control_.record_failure(place_in(name(), number_ + 1, {}, 1), std::current_exception(), true);
       return std::nullopt;
     }
     if (!made) {

@@ -49,14 +49,14 @@ class thread_stage final : public entered_stage<In> {
   }
 
   bool turn(crew_member& me) override;
-  void carried_turn(const crew_member::burden& b, crew_member& me) override;
+  void carried_turn(const crew_member::burden& b, crew_member& me) noexcept override;
   [[nodiscard]] readiness ready() const noexcept override;
   [[nodiscard]] bool has_work() const noexcept override {
     if constexpr (!std::is_void_v<out>)
       if (next_->room() == 0) return false;
     return entrance_.waiting() > 0;
   }
-  void relieve(crew_member& me) override;
+  void relieve(crew_member& me) noexcept override;
   [[nodiscard]] bool has_own_threads() const noexcept override { return stage_traits::is_per_worker<F>; }
   void serve(worker& self, crew_member& me) override;
 
@@ -124,28 +124,32 @@ class thread_stage final : public entered_stage<In> {
   // One turn, by a worker who was hired at `now`, which moves on. False if there was nothing to do.
   bool work_once(worker& self, callable& f, crew_member& me, std::int64_t& now, bool must_go, wait_kind& why);
   void work_at_one(envelope<In>& e, std::uint64_t ticket, std::size_t places, worker& self, callable& f,
-                   crew_member& me);
+                   crew_member& me) noexcept;
   // items: in me.for_items(); they are destroyed.
   void work_at_many(envelope<In>* items, std::size_t count, std::uint64_t ticket, std::size_t places, worker& self,
-                    callable& f, crew_member& me, std::int64_t now);
+                    callable& f, crew_member& me, std::int64_t now) noexcept;
   // The end of every turn: a worker at work is what may have kept the stage from ending.
-  // Leaves at the end of the block, however it ends.
-  struct hired {
-    thread_stage& stage;
-    worker& self;
-    wait_kind why = wait_kind::starved;  // what it waits for from then on
-    std::int64_t now = 0;                // when it leaves; 0: look at the clock
-    ~hired() { stage.leave(self, why, now ? now : now_ns()); }
-  };
   void leave(worker& self, wait_kind why, std::int64_t now) noexcept {
     let_go(self, why, now);
     if (entrance_.is_closed()) policy_.control().may_have_ended(*this);
   }
+  // A worker at work, who leaves at the end of the block, however it ends.
+  struct at_work {
+    thread_stage& stage;
+    worker& self;
+    wait_kind why = wait_kind::starved;  // what he waits for from then on
+    std::int64_t now = 0;                // when he leaves; 0: look at the clock
+
+    at_work(thread_stage& s, worker& w, std::int64_t n = 0) noexcept : stage(s), self(w), now(n) {}
+    at_work(const at_work&) = delete;
+    at_work& operator=(const at_work&) = delete;
+    ~at_work() { stage.leave(self, why, now ? now : now_ns()); }
+  };
   void account_for(std::int64_t began, std::int64_t waited_before, std::size_t items, worker& self, crew_member& me,
                    std::int64_t ended) noexcept;
   // If it has been under way for too long: what is done of a batch goes on. In order by sender(), a worker, or by nobody.
   template <class Sender>
-  void send_what_is_done(post& at, std::int64_t now, Sender sender, crew_member& me);
+  void send_what_is_done(post& at, std::int64_t now, Sender sender, crew_member& me) noexcept;
   // ticket: of the first of the items; placed: places are promised for the results. True: they were taken over, where
   // they are, to be carried on; only if they may be.
   bool send_in_order(std::uint64_t ticket, const portion<result_envelope>& made, bool placed, bool may_be_carried,
@@ -155,7 +159,7 @@ class thread_stage final : public entered_stage<In> {
 
   // Where the results of one item go.
   class outputs;
-  void process(envelope<In>& e, outputs& results, callable& f, worker& self, crew_member& me);
+  void process(envelope<In>& e, outputs& results, callable& f, worker& self, crew_member& me) noexcept;
   result call(callable& f, argument item, worker& self);
 
   F function_;

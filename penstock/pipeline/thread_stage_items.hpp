@@ -142,7 +142,8 @@ class thread_stage<In, F>::outputs {
 // --- one item ---
 
 template <class In, class F>
-void thread_stage<In, F>::process(envelope<In>& e, outputs& results, callable& f, worker& self, crew_member& me) {
+void thread_stage<In, F>::process(envelope<In>& e, outputs& results, callable& f, worker& self,
+                                  crew_member& me) noexcept {
   if (policy_.control().stopping()) {
     self.returned.add();
     hand_back(std::move(e), 0, nullptr);

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <iterator>
 #include <memory>
+#include <new>
 #include <span>
 #include <type_traits>
 #include <utility>
@@ -28,7 +29,7 @@ bool thread_stage<In, F>::turn(crew_member& me) {
     worker* const self = hire(now);
     if (!self) return false;
     if (!range().is_fixed()) policy_.control().scales();
-    hired one{*this, *self, wait_kind::starved, now};
+    at_work one(*this, *self, now);
     return work_once(*self, function_, me, one.now, false, one.why);
   }
 }
@@ -37,7 +38,7 @@ template <class In, class F>
 void thread_stage<In, F>::serve(worker&, crew_member& me) {
   if constexpr (stage_traits::is_per_worker<F>) {
     worker* const self = hire(now_ns());
-    const hired one{*this, *self};
+    const at_work one(*this, *self);
     auto f = function_.factory();
     while (!policy_.control().stopping()) {
       if (entrance_.waiting() == 0) {
@@ -152,7 +153,7 @@ void thread_stage<In, F>::account_for(std::int64_t began, std::int64_t waited_be
 
 template <class In, class F>
 void thread_stage<In, F>::work_at_one(envelope<In>& e, std::uint64_t ticket, std::size_t places, worker& self,
-                                      callable& f, crew_member& me) {
+                                      callable& f, crew_member& me) noexcept {
   outputs results(*this, ticket, places, self, me);
   results.of(e);
   process(e, results, f, self, me);
@@ -160,7 +161,7 @@ void thread_stage<In, F>::work_at_one(envelope<In>& e, std::uint64_t ticket, std
 
 template <class In, class F>
 void thread_stage<In, F>::work_at_many(envelope<In>* items, std::size_t count, std::uint64_t ticket, std::size_t places,
-                                       worker& self, callable& f, crew_member& me, std::int64_t now) {
+                                       worker& self, callable& f, crew_member& me, std::int64_t now) noexcept {
   post& at = posts_[index_of(self)];
   at.ticket.store(ticket, std::memory_order_relaxed);
   if constexpr (!std::is_void_v<out>) {
@@ -259,7 +260,7 @@ void thread_stage<In, F>::put_down(crew_member& me) noexcept {
 }
 
 template <class In, class F>
-void thread_stage<In, F>::carried_turn(const crew_member::burden& b, crew_member& me) {
+void thread_stage<In, F>::carried_turn(const crew_member::burden& b, crew_member& me) noexcept {
   if constexpr (!stage_traits::is_per_worker<F>) {
     const std::int64_t now = now_ns();
     auto* const items = static_cast<envelope<In>*>(b.items);
@@ -278,7 +279,7 @@ void thread_stage<In, F>::carried_turn(const crew_member::burden& b, crew_member
 
 template <class In, class F>
 template <class Sender>
-void thread_stage<In, F>::send_what_is_done(post& at, std::int64_t now, Sender sender, crew_member& me) {
+void thread_stage<In, F>::send_what_is_done(post& at, std::int64_t now, Sender sender, crew_member& me) noexcept {
   if constexpr (!std::is_void_v<out>) {
     if (!gate_)
       return at.results.take_if_older_than(pace::stuck_ns, now, [&](const portion<result_envelope>& made) {
@@ -287,15 +288,19 @@ void thread_stage<In, F>::send_what_is_done(post& at, std::int64_t now, Sender s
       });
     worker* self = nullptr;
     std::vector<result_envelope> results;
-    results.reserve(most_at_once);  // who is hired must not meet with an exception
     std::array<bool, decltype(at.ordered)::most_marked> has_result;
     portion<result_envelope> made;
     std::uint64_t ticket = 0;
     at.ordered.take_if_older_than(pace::stuck_ns, now, [&](const portion<result_envelope>& done) {
+      try {
+        results.reserve(done.count);
+      } catch (const std::bad_alloc&) {
+        return false;  // then they go when the batch is done
+      }
       self = sender();
       if (!self) return false;
       made = done;
-      results.assign(std::move_iterator(done.results), std::move_iterator(done.results + done.count));
+      std::move(done.results, done.results + done.count, std::back_inserter(results));
       std::copy_n(done.present, done.items, has_result.begin());
       // Here, where the owner cannot go on: outside he may have begun another batch.
       ticket = at.ticket.load(std::memory_order_relaxed) + done.first;
@@ -309,12 +314,16 @@ void thread_stage<In, F>::send_what_is_done(post& at, std::int64_t now, Sender s
 }
 
 template <class In, class F>
-void thread_stage<In, F>::relieve(crew_member& me) {
+void thread_stage<In, F>::relieve(crew_member& me) noexcept {
   if constexpr (!stage_traits::is_per_worker<F>) {
+    try {
+      make_room(most_at_once, me);
+    } catch (const std::bad_alloc&) {
+      return;  // then it is not helped this time
+    }
     for (std::size_t w = 0; w < range().most(); ++w) {
       post& at = posts_[w];
       const std::int64_t now = now_ns();
-      make_room(most_at_once, me);
       // As a worker, if in order, because it may wait for its turn or for room: no more threads than workers may, or else
       // none is left for the stages behind. So while all workers are at work, what one of them has done waits for him.
       worker* helper = nullptr;

@@ -21,7 +21,7 @@
 #include <cstddef>
 #include <cstdint>
 
-#include <penstock/base/line.hpp>
+#include <penstock/base/links.hpp>
 #include <penstock/base/mutex.hpp>
 #include <penstock/base/system.hpp>
 
@@ -51,7 +51,7 @@ class pending_wakes {
 class wait_line {
  public:
   // One who waits: a thread, on whose stack it lives for the time of one operation, or somebody with `told`.
-  struct place {
+  struct place : link {
     // Constant. Instead of a wake; once at most between two get_ready(), and under the mutex, so whoever has left the
     // line is not told any more.
     void (*told)(place& self) noexcept = nullptr;
@@ -60,9 +60,6 @@ class wait_line {
     bool called = false;
     bool stopped = false;  // a stop was requested for it
     bool patient = false;  // content to be called when there is a good deal of room
-    bool in_line = false;
-    place* previous = nullptr;
-    place* next = nullptr;
 
     // Before it looks a last time.
     void get_ready() noexcept {
@@ -93,12 +90,14 @@ class wait_line {
   ~wait_line() { assert(empty() && "a queue was destroyed while a thread waits on it"); }
 
   [[nodiscard]] bool empty() const noexcept { return places_.empty(); }
-  [[nodiscard]] const place* head() const noexcept { return places_.head(); }
-  void join(place& p) noexcept { places_.join(p); }
-  void leave(place& p) noexcept { places_.leave(p); }
+  [[nodiscard]] const place* head() const noexcept { return places_.front(); }
+  void join(place& p) noexcept {
+    if (!p.is_linked()) places_.push_back(p);
+  }
+  void leave(place& p) noexcept { p.unlink(); }
   // Return how many were woken.
   std::size_t call_head(pending_wakes& wakes) noexcept {
-    place* const first = places_.head();
+    place* const first = places_.front();
     if (!first || first->called) return 0;
     first->called = true;
     first->wake(&wakes);
@@ -106,7 +105,7 @@ class wait_line {
   }
   std::size_t call_all() noexcept {
     std::size_t count = 0;
-    for (place* p = places_.head(); p; p = p->next, ++count) {
+    for (place* p = places_.front(); p; p = places_.after(*p), ++count) {
       p->called = true;
       p->wake(nullptr);
     }
@@ -114,7 +113,7 @@ class wait_line {
   }
 
  private:
-  line<place> places_;
+  links<place> places_;
 };
 
 }  // namespace penstock

@@ -248,16 +248,22 @@ TEST(accounting, a_snapshot_counts_a_wait_under_way_and_ends_it) {
   (void)line.wait();
 }
 
-TEST(accounting, a_stage_that_computes_is_seen_to_compute) {
-  const auto r = from(numbers(1)) |
-                 sink("s",
-                      [](int) {
-                        const auto end = std::chrono::steady_clock::now() + 5ms;
-                        while (std::chrono::steady_clock::now() < end) {
-                        }
-                      }) |
-                 run();
-  EXPECT_GT(r.stages[1].processor, 0);
+TEST(accounting, a_stage_that_computes_is_seen_to_compute_however_short_the_run) {
+  for (const auto time : {std::chrono::nanoseconds(5ms), std::chrono::nanoseconds(50us)}) {
+    const auto compute = [time](int) {
+      const auto end = std::chrono::steady_clock::now() + time;
+      while (std::chrono::steady_clock::now() < end) {
+      }
+    };
+    EXPECT_GT((from(numbers(1)) | sink("s", compute) | run()).stages[1].processor, 0);
+    EXPECT_GT((from(numbers(1)) | sink("s", per_worker([=] { return compute; })) | run()).stages[1].processor, 0);
+  }
+}
+
+TEST(accounting, no_service_takes_longer_than_the_run) {
+  const auto r = from(numbers(10'000)) | sink("s", [](int) {}) | run();
+  EXPECT_GT(r.stages[1].service.p99.count(), 0);
+  EXPECT_LT(r.stages[1].service.p99, r.wall);
 }
 
 }  // namespace

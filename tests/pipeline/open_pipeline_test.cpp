@@ -118,6 +118,31 @@ TEST(open_pipeline, is_not_busy_while_nothing_comes) {
   }
 }
 
+TEST(open_pipeline, whoever_waits_for_bytes_can_be_stopped_and_has_a_deadline) {
+  testing::latch_gate gate;
+  auto line =
+      from<std::string>() | sink("s", [&](const std::string&) { gate.pass(); }, {.capacity_bytes = 10}) | start();
+  EXPECT_TRUE(line.push("at work"));
+  gate.until_arrived(1);
+  EXPECT_TRUE(line.push("8 bytes."));
+  std::string waits = "3 b";
+  EXPECT_EQ(line.push(std::move(waits), wait_limit(std::chrono::milliseconds(1))), conqueue_status::full);
+  std::stop_source stop;
+  {
+    const std::jthread stopper([&] { stop.request_stop(); });
+    EXPECT_EQ(line.push(std::move(waits), wait_limit(stop.get_token())), conqueue_status::full);
+  }
+  EXPECT_EQ(waits, "3 b");
+  {
+    const std::jthread closer([&] { line.close(); });
+    std::stop_source never;
+    EXPECT_EQ(line.push(std::move(waits), wait_limit(never.get_token())), conqueue_status::closed);
+  }
+  EXPECT_EQ(waits, "3 b");
+  gate.open();
+  EXPECT_EQ(line.wait().delivered, 2u);
+}
+
 struct unweighable {
   int value = 0;
   explicit unweighable(int v) : value(v) {}

@@ -326,7 +326,7 @@ TYPED_TEST(any_queue, one_in_line_whose_move_throws_has_left_it_and_passes_the_c
   fragile::fuse = 0;
   EXPECT_THROW(queue.push_in_line(first, two), std::runtime_error);
   EXPECT_EQ(two.value, 2);
-  EXPECT_FALSE(first.in_line);
+  EXPECT_FALSE(first.is_linked());
   EXPECT_EQ(second.calls, 1);
   EXPECT_EQ(queue.push_in_line(second, three), conqueue_status::success);
   EXPECT_EQ(queue.pop()->value, 3);
@@ -338,7 +338,7 @@ TYPED_TEST(any_queue, one_in_line_whose_move_throws_has_left_it_and_passes_the_c
   EXPECT_EQ(first.calls, 2);
   fragile::fuse = 0;
   EXPECT_THROW(queue.pop_in_line(first, out), std::runtime_error);
-  EXPECT_FALSE(first.in_line);
+  EXPECT_FALSE(first.is_linked());
   EXPECT_EQ(second.calls, 2);
   EXPECT_EQ(queue.pop_in_line(second, other), conqueue_status::success);
   EXPECT_EQ(other->value, 4);

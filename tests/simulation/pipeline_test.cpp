@@ -6,6 +6,7 @@
 #include <chrono>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <ranges>
 #include <span>
 #include <stop_token>
@@ -284,24 +285,33 @@ TEST(simulated_pipeline, what_a_slow_source_has_made_does_not_wait_for_the_next)
   simulation::simulate_many(1, testing::few_schedules ? 50 : 1'000, body, without_haste(0));
 }
 
+// Of which nothing is left where it was. (It cannot be assigned to, either: no item has to.)
+struct token {
+  explicit token(int n) : value(n) {}
+  token(token&& other) noexcept : value(std::exchange(other.value, 0)) {}
+  int value;
+};
+
 TEST(simulated_pipeline, what_a_slow_worker_has_made_does_not_wait_for_the_next) {
   for (const bool ordered : {false, true}) {
     const auto body = [&] {
       fates all(60);
       std::vector<system::clock::time_point> made(61);
-      const auto work = [&](int i) {
-        (void)sleep_for(i > 40 ? 50ms : 1us, {});
-        made[static_cast<std::size_t>(i)] = system::clock::now();
-        return i;
+      const auto next = [n = 0]() mutable { return ++n <= 60 ? std::optional<token>(n) : std::nullopt; };
+      const auto work = [&](const token& t) {
+        (void)sleep_for(t.value > 40 ? 50ms : 1us, {});
+        made[static_cast<std::size_t>(t.value)] = system::clock::now();
+        return token(t.value);
       };
-      const auto note = [&](int i) {
+      const auto note = [&](const token& t) {
+        const int i = t.value;
         auto done = made[static_cast<std::size_t>(i)];
         if (ordered) done = *std::max_element(made.begin(), made.begin() + i + 1);
         // In order, those made before have nobody to send them on: both workers are at work.
         if (!ordered || i > 40) check(system::clock::now() - done < 10ms, "while its worker is at the next");
         all.delivered(i);
       };
-      all.settle_complete(from(numbers(60)) | stage("work", work, {.workers = ordered ? 2U : 1U, .ordered = ordered}) |
+      all.settle_complete(from(next) | stage("work", work, {.workers = ordered ? 2U : 1U, .ordered = ordered}) |
                           sink("end", note) | run());
     };
     simulation::simulate_many(1, testing::few_schedules ? 50 : 1'000, body, without_haste(0));
@@ -401,7 +411,9 @@ TEST(simulated_pipeline, a_function_that_foresees_is_told_of_each_batch_before_i
   struct seer {
     std::vector<int>* seen;
     std::size_t* at;
+    int* batches;
     void foresee(std::span<const int* const> batch) noexcept {
+      ++*batches;
       check(*at == seen->size(), "all of the last one are done");
       check(batch.size() > 1, "one alone is no batch");
       for (const int* i : batch) seen->push_back(*i);
@@ -415,8 +427,9 @@ TEST(simulated_pipeline, a_function_that_foresees_is_told_of_each_batch_before_i
   try_it(without_haste(0), 200, [] {
     std::vector<int> seen;
     std::size_t at = 0;
-    const report r = from(numbers(40)) | sink("seer", seer{&seen, &at}) | run();
-    check(r.delivered == 40 && at == 40);
+    int batches = 0;
+    const report r = from(numbers(40)) | sink("seer", seer{&seen, &at, &batches}) | run();
+    check(r.delivered == 40 && at == 40 && batches > 0);
   });
 }
 

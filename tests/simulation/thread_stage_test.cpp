@@ -224,6 +224,19 @@ TEST(simulated_thread_stage, who_stands_in_line_weighs_his_item_once_and_in_time
   });
 }
 
+TEST(simulated_thread_stage, an_item_that_cannot_be_weighed_has_failed_and_needs_no_place) {
+  testing::alone([] {
+    run_control control({});
+    thread_stage<weighty, void (*)(const weighty&)> s(
+        "s", [](const weighty&) {}, {.capacity_bytes = 10, .on_error = on_error::skip}, nullptr, control);
+    place_outside self;
+    check(s.accept_in_line(envelope<weighty>{.item = box<weighty>(weighty{-1})}, self));
+    stage_report counts;
+    s.add_entrance_counts(counts);
+    check(counts.failed == 1 && counts.waiting == 0 && s.no_place_is_lost());
+  });
+}
+
 TEST(simulated_thread_stage, an_item_is_not_asked_for_its_weight_where_nobody_needs_it) {
   testing::alone([] {
     run_control control({});

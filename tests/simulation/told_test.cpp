@@ -110,7 +110,7 @@ class told_one : private wait_line::place {
  private:
   wait_line::place& mine() noexcept { return *this; }
   void forget() {
-    check(!in_line, "out of the line");
+    check(!is_linked(), "out of the line");
     calls_.forget(awake.load() != 0);
   }
   calls calls_;
@@ -435,7 +435,7 @@ class told_producer final : private outside_place {
         if (calls_.wait()) continue;
         e.leave_line(*this);
       }
-      check(!for_room.in_line && !for_bytes.in_line && bytes == 0, "it stands in no line any more");
+      check(!for_room.is_linked() && !for_bytes.is_linked() && bytes == 0, "it stands in no line any more");
       calls_.forget(was_told());
       return now;
     }

@@ -1,10 +1,11 @@
-// links<T>: a doubly linked list of things that live elsewhere; nothing is allocated, and a thing leaves by itself.
+// links<T>: a doubly linked list of things that live elsewhere; nothing is allocated, and a thing leaves by itself. So
+// whoever waits for want of something, memory included, can always stand in line.
 //
 //   struct sleeper : link { ... };
 //   links<sleeper> all;
 //   all.push_back(a);   a.unlink();   while (sleeper* s = all.pop_front()) ...
 //
-// THREADS  One.
+// THREADS  One, or the mutex of who owns the list.
 // ENDING   A link that is destroyed leaves its list; a list that is destroyed lets its links go.
 #pragma once
 
@@ -45,8 +46,13 @@ class links {
 
   [[nodiscard]] bool empty() const noexcept { return ends_.next_ == nullptr || ends_.next_ == &ends_; }
   [[nodiscard]] T* front() const noexcept { return empty() ? nullptr : static_cast<T*>(ends_.next_); }
+  [[nodiscard]] T* back() const noexcept { return empty() ? nullptr : static_cast<T*>(ends_.previous_); }
+  // Null: it is the last, or the first.
   [[nodiscard]] T* after(const T& one) const noexcept {
     return one.next_ == &ends_ ? nullptr : static_cast<T*>(one.next_);
+  }
+  [[nodiscard]] T* before(const T& one) const noexcept {
+    return one.previous_ == &ends_ ? nullptr : static_cast<T*>(one.previous_);
   }
   // REQUIRES: in no list.
   void push_back(T& one) noexcept {
