@@ -310,23 +310,6 @@ TEST(simulated_crew, whoever_looks_out_is_not_called_to_work_while_another_sleep
   });
 }
 
-TEST(simulated_crew, whoever_looks_out_does_so_whoever_else_gets_up) {
-  try_it(within(0), 1'000, [] {
-    workplace w;
-    pile& stuck = w.add(5ms);
-    pile& quick = w.add();
-    stuck.works_in_batches();
-    w.open(4);
-    (void)sleep_for(100ms, {});
-    w.bring(stuck);
-    for (int i = 0; i < 20; ++i) {
-      (void)sleep_for(50us, {});
-      w.bring(quick);
-    }
-    check(stuck.first_relieved_after() >= 200us && stuck.first_relieved_after() <= 500us);
-  });
-}
-
 // However long it takes, though less and less often: by then it has waited twice as long as the time before.
 TEST(simulated_crew, who_stays_stuck_is_looked_after_again_and_again) {
   for (const bool on_duty : {false, true})
