@@ -49,7 +49,6 @@ class reorder_gate {
         const std::size_t kept = wanted_ ? 0 : places;
         if (wanted_) give_back(places);
         kept_ += kept;
-        places = 0;
         if (ticket + count > next_ + slots_.size()) {
           before_wait();
           const counted_wait waiting(self, wait_kind::blocked);
@@ -71,7 +70,6 @@ class reorder_gate {
         places = std::min(kept, kept_);
         kept_ -= places;
       }
-      releasing_ = true;  // after a stop perhaps one of several, in whatever order
     }
     const bool kept = made.count > 0 && pass(made.results, made.count, places);
     release_ready(count, release);
@@ -90,7 +88,6 @@ class reorder_gate {
         while (!has_turn(ticket) && !stopped_) turned_.wait(lock);
         --waiting_;
       }
-      releasing_ = true;
     }
     std::exception_ptr error;
     try {
@@ -134,9 +131,7 @@ class reorder_gate {
     std::optional<Item> item;
   };
 
-  [[nodiscard]] bool has_turn(std::uint64_t ticket) const noexcept PENSTOCK_REQUIRES(mutex_) {
-    return ticket == next_ && !releasing_;
-  }
+  [[nodiscard]] bool has_turn(std::uint64_t ticket) const noexcept PENSTOCK_REQUIRES(mutex_) { return ticket == next_; }
 
   // Results on their way out; on the stack, because the heap may have no room just then.
   class handful {
@@ -157,7 +152,8 @@ class reorder_gate {
     alignas(Item) std::byte memory_[most * sizeof(Item)];
   };
 
-  // After the results of the first `left` tickets have left. REQUIRES: this thread has set releasing_.
+  // After the results of the first `left` tickets have left. By whoever had the turn: nobody has the next one's before all
+  // that are there have left. After a stop perhaps by several, in whatever order.
   template <class Release>
   void release_ready(std::size_t left, Release& release) {
     handful ready;
@@ -178,10 +174,7 @@ class reorder_gate {
           ready.add(*std::move(s.item));
           s.item.reset();
         }
-        if (left == 0) {
-          releasing_ = false;
-          return;
-        }
+        if (left == 0) return;
         places = std::min(kept_, ready.size());
         kept_ -= places;
       }
@@ -192,7 +185,6 @@ class reorder_gate {
   mutable mutex mutex_;  // guards what follows
   std::vector<slot> slots_ PENSTOCK_GUARDED_BY(mutex_);
   std::uint64_t next_ PENSTOCK_GUARDED_BY(mutex_) = 0;  // the ticket whose turn it is
-  bool releasing_ PENSTOCK_GUARDED_BY(mutex_) = false;
   bool stopped_ PENSTOCK_GUARDED_BY(mutex_) = false;
   std::size_t waiting_ PENSTOCK_GUARDED_BY(mutex_) = 0;
   std::size_t kept_ PENSTOCK_GUARDED_BY(mutex_) = 0;  // places

@@ -220,6 +220,13 @@ TEST(accounting, a_run_that_has_ended_takes_no_more_time) {
   EXPECT_EQ(later.stages[1].starved, r.stages[1].starved);
 }
 
+TEST(accounting, a_source_without_a_worker_waits_for_nothing) {
+  auto line = from<int>() | sink("s", [](int) {}) | start();
+  line.close();
+  const stage_report source = line.wait().stages[0];
+  EXPECT_EQ(source.starved + source.blocked + source.paused, 0);
+}
+
 TEST(accounting, no_item_takes_longer_than_the_run) {
   const report r = from(numbers(20'000)) | stage("s", [](int i) { return i; }) | sink("e", [](int) {}) | run();
   EXPECT_GT(r.latency.samples, 0u);

@@ -406,10 +406,11 @@ TEST(scaling_windows, a_stage_that_has_what_can_run_is_left_alone_until_more_can
 
 TEST(scaling_windows, what_was_before_a_step_does_not_count_for_what_is_needed_after_it) {
   by_hand patient({1, 64}, 8);
-  for (int tenth = 0; tenth < 9; ++tenth) EXPECT_EQ(patient.after({.length = 100, .starved = 1}), 8u);
+  EXPECT_EQ(patient.after({.length = 100, .blocked = .6}), 8u) << "all of them, but not because it had too few";
+  for (int tenth = 1; tenth < 9; ++tenth) EXPECT_EQ(patient.after({.length = 100, .starved = 1}), 8u);
   EXPECT_EQ(patient.after({.length = 50, .done = 100}), 16u);
   for (int i = 0; i < 19; ++i) EXPECT_EQ(patient.after({.length = 50, .starved = 1}), 16u) << "a second from there";
-  EXPECT_EQ(patient.after({.length = 50, .starved = 1}), 1u) << "and not the half that was at work before";
+  EXPECT_EQ(patient.after({.length = 50, .starved = 1}), 1u) << "and not those who were at work before";
 }
 
 TEST(scaling_windows, moments_of_work_are_not_what_is_needed) {

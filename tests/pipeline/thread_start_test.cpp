@@ -3,6 +3,7 @@
 
 #include <dlfcn.h>
 #include <pthread.h>
+#include <sched.h>
 
 #include "tests/pipeline/pipeline_testing.hpp"
 
@@ -16,6 +17,7 @@ extern "C" int pthread_create(pthread_t* thread, const pthread_attr_t* attribute
   using function = int (*)(pthread_t*, const pthread_attr_t*, void* (*)(void*), void*);
   static const auto real = reinterpret_cast<function>(::dlsym(RTLD_NEXT, "pthread_create"));
   if (threads_left >= 0 && threads_left-- == 0) {
+    for (int i = 0; i < 1000; ++i) ::sched_yield();  // time for the others to begin too early
     ++refused;
     refused.notify_all();
     return EAGAIN;

@@ -306,6 +306,16 @@ TYPED_TEST(any_queue, a_throwing_consumer_that_was_called_passes_the_wake_on) {
   EXPECT_EQ(got, 1);
 }
 
+TYPED_TEST(any_queue, some_that_end_where_the_memory_ends_are_enough) {
+  queue_of<TypeParam, int> queue(4);
+  for (int i = 0; i < 2; ++i) queue.push(i);
+  for (int i = 0; i < 2; ++i) (void)queue.pop();
+  for (int i = 2; i < 4; ++i) queue.push(i);
+  std::vector<int> some;
+  EXPECT_EQ(queue.pop_some(some, 3), 2u);
+  EXPECT_EQ(some, (std::vector{2, 3}));
+}
+
 // One who waits without a thread.
 struct told_place : wait_line::place {
   told_place() {

@@ -167,6 +167,19 @@ TEST(simulated_gate, whoever_is_too_far_ahead_waits) {
   });
 }
 
+TEST(simulated_gate, whoever_is_still_too_far_ahead_when_another_leaves_goes_on_waiting) {
+  try_it(without_haste(1), 0, [] {
+    way_out e(3);
+    const thread ahead([&] { e.put(5); });
+    (void)sleep_for(1ms, {});
+    check(e.put(0));
+    (void)sleep_for(1ms, {});
+    check(!e.put(2) && e.put(1) && e.put(3) && e.put(4));
+    (void)sleep_for(1ms, {});
+    check(e.out == std::vector{0, 10, 20, 30, 40, 50});
+  });
+}
+
 TEST(simulated_gate, who_takes_them_over_where_they_are_says_so) {
   alone([] {
     way_out e(3);
