@@ -45,7 +45,8 @@ class reorder_gate {
     const std::size_t count = made.items;
     {
       mutex_lock lock(mutex_);
-      if (!has_turn(ticket) && !stopped_) {
+      const bool early = !may_go(ticket);
+      if (early) {
         const std::size_t kept = wanted_ ? 0 : places;
         if (wanted_) give_back(places);
         kept_ += kept;
@@ -56,7 +57,7 @@ class reorder_gate {
           while (ticket + count > next_ + slots_.size() && !stopped_) turned_.wait(lock);
           --waiting_;
         }
-        if (!has_turn(ticket) && !stopped_) {
+        if (!may_go(ticket)) {
           // Whoever has the turn, or is releasing now, comes to them.
           Item* result = made.results;
           for (std::size_t i = 0; i < count; ++i) {
@@ -81,11 +82,11 @@ class reorder_gate {
   void in_turn(std::uint64_t ticket, worker& self, Write write, Release release, BeforeWait before_wait) {
     {
       mutex_lock lock(mutex_);
-      if (!has_turn(ticket) && !stopped_) {
+      if (!may_go(ticket)) {
         before_wait();
         const counted_wait waiting(self, wait_kind::blocked);
         ++waiting_;
-        while (!has_turn(ticket) && !stopped_) turned_.wait(lock);
+        while (!may_go(ticket)) turned_.wait(lock);
         --waiting_;
       }
     }
@@ -131,7 +132,10 @@ class reorder_gate {
     std::optional<Item> item;
   };
 
-  [[nodiscard]] bool has_turn(std::uint64_t ticket) const noexcept PENSTOCK_REQUIRES(mutex_) { return ticket == next_; }
+  // It has the turn, or there are no turns any more.
+  [[nodiscard]] bool may_go(std::uint64_t ticket) const noexcept PENSTOCK_REQUIRES(mutex_) {
+    return ticket == next_ || stopped_;
+  }
 
   // Results on their way out; on the stack, because the heap may have no room just then.
   class handful {

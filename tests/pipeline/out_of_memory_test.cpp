@@ -177,14 +177,16 @@ TEST_P(out_of_memory, ends_a_run_with_a_range_of_workers_and_weights) {
   });
 }
 
-// What is done of the batch is sent on by others, or it would wait for itself.
+// What is done of the batch is sent on by the other worker, or it would wait for itself. (He is free: what he has done
+// meanwhile does not have to wait for its turn in his hands.)
 TEST_P(out_of_memory, ends_a_run_whose_batch_is_stuck) {
   const auto waits = [](parcel p, std::stop_token stop) {
     while (p.number == 250 && parcel::arrived < 249 && !stop.stop_requested()) std::this_thread::yield();
     return p;
   };
   with_each_allocation_failing_once(1, [&] {
-    return from(parcels(300)) | stage("waits for those before it", waits, {.workers = 2, .ordered = GetParam()}) |
+    return from(parcels(300)) |
+           stage("waits for those before it", waits, {.workers = 2, .capacity = 300, .ordered = GetParam()}) |
            sink("sink", arrive) | run();
   });
 }
