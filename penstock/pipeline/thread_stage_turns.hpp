@@ -299,16 +299,14 @@ void thread_stage<In, F>::send_what_is_done(post& at, std::int64_t now, Sender s
       }
       self = sender();
       if (!self) return false;
-      made = done;
       std::move(done.results, done.results + done.count, std::back_inserter(results));
       std::copy_n(done.present, done.items, has_result.begin());
+      made = {results.data(), done.count, done.first, done.items, has_result.data()};
       // Here, where the owner cannot go on: outside he may have begun another batch.
       ticket = at.ticket.load(std::memory_order_relaxed) + done.first;
       return true;
     });
     if (!self) return;
-    made.results = results.data();
-    made.present = has_result.data();
     send_in_order(ticket, made, true, false, *self, me);
   }
 }
