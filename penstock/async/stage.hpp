@@ -25,6 +25,7 @@
 #include <exception>
 #include <functional>
 #include <memory>
+#include <new>
 #include <optional>
 #include <string>
 #include <type_traits>
@@ -141,11 +142,10 @@ class async_stage final : public entered_stage<In> {
   class put_wait;
   class turn_wait;
   task<> work(shift& s);
-  task<> process(shift& s, envelope<In> e, std::uint64_t ticket);
+  task<> process(shift& s);
   // One attempt. What it throws is the function's.
   task<> attempt(shift& s, envelope<In>& e, std::uint64_t ticket, bool keep, bool& called);
   task<value> call(argument item);
-  task<> put(shift& s, envelope<out_item> e);
 
   const std::size_t in_flight_;
   F function_;
@@ -158,6 +158,9 @@ template <class In, class F>
 struct async_stage<In, F>::shift {
   worker& self;
   crew_member& me;
+  // What the next task begins with.
+  std::optional<envelope<In>> taken{};
+  std::uint64_t its_ticket = 0;
   // Of `ordered`: whose turn it is, and who waits for his, at his ticket modulo in_flight.
   std::uint64_t turn = 0;
   std::vector<ready_link*> waiting{};
@@ -261,6 +264,7 @@ void async_stage<In, F>::serve(worker&, crew_member& me) {
 template <class In, class F>
 task<> async_stage<In, F>::work(shift& s) {
   group in_flight({.in_flight = in_flight_});
+  std::optional<task<>> next;  // made before its item is taken: if there is no memory for it, nothing is lost
   while (!policy_.control().stopping()) {
     co_await in_flight.room();
     if (entrance_.waiting() == 0) {
@@ -270,9 +274,14 @@ task<> async_stage<In, F>::work(shift& s) {
       if (!some) break;
     }
     if (policy_.control().stopping()) break;
+    try {
+      if (!next) next.emplace(process(s));
+    } catch (const std::bad_alloc&) {
+      policy_.control().no_memory();
+      break;
+    }
     // One at a time: whoever waits for room is told, and what is taken is begun at once.
-    std::optional<envelope<In>> taken;
-    const auto batch = entrance_.take(1, [&](envelope<In>&& e) { taken.emplace(std::move(e)); });
+    const auto batch = entrance_.take(1, [&](envelope<In>&& e) { s.taken.emplace(std::move(e)); });
     if (batch.count == 0) {
       // Somebody is in the middle of putting it in, and may need this processor; or another task may.
       system::yield();
@@ -281,13 +290,18 @@ task<> async_stage<In, F>::work(shift& s) {
     }
     entrance_.freed(1);
     s.me.changed_something();
-    in_flight.add(process(s, std::move(*taken), batch.ticket));
+    s.its_ticket = batch.ticket;
+    in_flight.add(*std::exchange(next, std::nullopt));
+    while (s.taken) co_await yield_to_others();  // calls are nested too deep: it begins later
   }
   co_await in_flight.wait();
 }
 
 template <class In, class F>
-task<> async_stage<In, F>::process(shift& s, envelope<In> e, std::uint64_t ticket) {
+task<> async_stage<In, F>::process(shift& s) {
+  envelope<In> e = std::move(*s.taken);
+  s.taken.reset();
+  const std::uint64_t ticket = s.its_ticket;
   std::string label;
   if constexpr (consumes && has_label<In>) label = text_of(e);
   for (unsigned number = 1;; ++number) {
@@ -377,14 +391,16 @@ task<> async_stage<In, F>::attempt(shift& s, envelope<In>& e, std::uint64_t tick
       s.self.passed.add();
       s.self.out.add();
       co_await turn_wait(s, ticket);
-      co_await put(s, std::move(one));
+      co_await put_wait(*next_, one);
+      s.me.changed_something();
     } else if constexpr (stage_traits::is_each<value>) {
       std::size_t count = 0;
       co_await turn_wait(s, ticket);
       for (auto&& v : result->range) {
         auto one = wrap(std::move(v));
         s.self.out.add();
-        co_await put(s, std::move(one));
+        co_await put_wait(*next_, one);
+        s.me.changed_something();
         ++count;
       }
       count ? s.self.passed.add() : s.self.filtered.add();
@@ -393,18 +409,10 @@ task<> async_stage<In, F>::attempt(shift& s, envelope<In>& e, std::uint64_t tick
       s.self.passed.add();
       s.self.out.add();
       co_await turn_wait(s, ticket);
-      co_await put(s, std::move(one));
+      co_await put_wait(*next_, one);
+      s.me.changed_something();
     }
   }
-}
-
-template <class In, class F>
-task<> async_stage<In, F>::put(shift& s, envelope<out_item> e) {
-  if constexpr (!std::is_void_v<out>) {
-    co_await put_wait(*next_, e);
-    s.me.changed_something();
-  }
-  co_return;
 }
 
 // --- in a pipeline ---
