@@ -115,16 +115,15 @@ TEST_P(out_of_memory, ends_a_run_with_results_larger_than_their_items) {
   });
 }
 
-// What is done of the batch is sent on by the other worker, or it would wait for itself. (He is free: what he has done
-// meanwhile does not have to wait for its turn in his hands.)
+// An item takes far longer than those of its batch: others look after them.
 TEST_P(out_of_memory, ends_a_run_whose_batch_is_stuck) {
-  const auto waits = [](parcel p, std::stop_token stop) {
-    while (p.number == 250 && parcel::arrived < 249 && !stop.stop_requested()) std::this_thread::yield();
+  const auto slow_once = [](parcel p) {
+    const auto end = std::chrono::steady_clock::now() + std::chrono::milliseconds(p.number == 250 ? 3 : 0);
+    while (std::chrono::steady_clock::now() < end) std::this_thread::yield();
     return p;
   };
   with_each_allocation_failing_once(1, [&] {
-    return from(parcels(300)) |
-           stage("waits for those before it", waits, {.workers = 2, .capacity = 300, .ordered = GetParam()}) |
+    return from(parcels(300)) | stage("slow once", slow_once, {.workers = 2, .ordered = GetParam()}) |
            sink("sink", arrive) | run();
   });
 }
