@@ -99,5 +99,31 @@ TEST(budget, a_reservation_moves_with_its_amount) {
   EXPECT_EQ(b.in_use(), 2u);
 }
 
+TEST(budget, its_peak_is_the_most_that_was_ever_lent) {
+  budget b(10);
+  (void)b.acquire(7);
+  (void)b.acquire(3);
+  EXPECT_EQ(b.peak(), 7u);
+}
+
+TEST(budget, one_who_was_told_in_vain_is_told_again) {
+  struct counted : budget::place {
+    counted() {
+      told = [](budget::place& self) noexcept { ++static_cast<counted&>(self).calls; };
+    }
+    int calls = 0;
+  } self;
+  budget b(10);
+  auto most = b.acquire(8);
+  EXPECT_FALSE(b.acquire_in_line(5, self));
+  b.tell_all();
+  b.tell_all();
+  EXPECT_EQ(self.calls, 1) << "once before it has looked";
+  EXPECT_FALSE(b.acquire_in_line(5, self));
+  most.reset();
+  EXPECT_EQ(self.calls, 2);
+  EXPECT_TRUE(b.acquire_in_line(5, self));
+}
+
 }  // namespace
 }  // namespace penstock

@@ -435,5 +435,16 @@ TEST(errors, an_on_failure_that_throws_fails_the_run_though_items_may_be_skipped
       run_error);
 }
 
+TEST(errors, what_an_item_threw_because_it_was_asked_to_stop_is_told_with_it) {
+  std::stop_source stop;
+  const auto gives_up = [&](const int&, const std::stop_token& asked) {
+    stop.request_stop();
+    if (asked.stop_requested()) throw std::runtime_error("as asked");
+  };
+  const report r = from(numbers(1)) | sink("s", gives_up) | run({.stop = stop.get_token()});
+  ASSERT_EQ(r.unfinished.size(), 1u);
+  EXPECT_THROW(std::rethrow_exception(r.unfinished[0].error), stage_error);
+}
+
 }  // namespace
 }  // namespace penstock
