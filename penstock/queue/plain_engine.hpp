@@ -330,11 +330,11 @@ conqueue_status plain_engine<T>::extract_some(std::size_t most, after_pop then, 
 
 template <class T>
 conqueue_status plain_engine<T>::insert_in_line(place& self, T& item) {
-  if (!self.is_linked()) self.need = weight_of(item);
+  if (!self.in_line) self.need = weight_of(item);
   mutex_lock lock(mutex_);
   self.get_ready();
   if (!closed_ && !may_enter(self.need, &self)) {
-    if (!self.is_linked()) ++counts_.push_waits;
+    if (!self.in_line) ++counts_.push_waits;
     producers_.join(self);
     return conqueue_status::full;
   }
@@ -357,7 +357,7 @@ conqueue_status plain_engine<T>::extract_in_line(place& self, after_pop then, Ta
   mutex_lock lock(mutex_);
   self.get_ready();
   if (ring_.empty() && !closed_) {
-    if (!self.is_linked()) ++counts_.pop_waits;
+    if (!self.in_line) ++counts_.pop_waits;
     consumers_.join(self);
     return conqueue_status::empty;
   }
@@ -377,7 +377,7 @@ conqueue_status plain_engine<T>::extract_in_line(place& self, after_pop then, Ta
 template <class T>
 void plain_engine<T>::leave(wait_line& line, place& self) noexcept {
   mutex_lock lock(mutex_);
-  if (!self.is_linked()) return;
+  if (!self.in_line) return;
   line.leave(self);
   settle();
 }

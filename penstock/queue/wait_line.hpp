@@ -20,6 +20,7 @@
 #include <cassert>
 #include <cstddef>
 #include <cstdint>
+#include <utility>
 
 #include <penstock/base/links.hpp>
 #include <penstock/base/mutex.hpp>
@@ -60,6 +61,7 @@ class wait_line {
     bool called = false;
     bool stopped = false;  // a stop was requested for it
     bool patient = false;  // content to be called when there is a good deal of room
+    bool in_line = false;  // only its owner joins and leaves, so he may look without the mutex
 
     // Before it looks a last time.
     void get_ready() noexcept {
@@ -92,9 +94,13 @@ class wait_line {
   [[nodiscard]] bool empty() const noexcept { return places_.empty(); }
   [[nodiscard]] const place* head() const noexcept { return places_.front(); }
   void join(place& p) noexcept {
-    if (!p.is_linked()) places_.push_back(p);
+    if (std::exchange(p.in_line, true)) return;
+    places_.push_back(p);
   }
-  void leave(place& p) noexcept { p.unlink(); }
+  void leave(place& p) noexcept {
+    p.in_line = false;
+    p.unlink();
+  }
   // Return how many were woken.
   std::size_t call_head(pending_wakes& wakes) noexcept {
     place* const first = places_.front();

@@ -159,7 +159,7 @@ template <class Try, class CouldGoOn>
 trial wait_side::wait_in_line(wait_line::place& self, Try try_it, CouldGoOn could_go_on) {
   pending_wakes wakes;
   const mutex_lock lock(mutex_);
-  if (!self.is_linked()) ++waits_;
+  if (!self.in_line) ++waits_;
   line_.join(self);
   self.get_ready();
   announce(self.patient ? patient_one : eager);
@@ -184,7 +184,7 @@ template <class CouldGoOn>
 void wait_side::leave(wait_line::place& self, CouldGoOn could_go_on) noexcept {
   pending_wakes wakes;
   const mutex_lock lock(mutex_);
-  if (!self.is_linked()) return;
+  if (!self.in_line) return;
   line_.leave(self);
   settle(wakes, could_go_on);
 }
