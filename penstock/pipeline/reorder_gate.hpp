@@ -118,12 +118,16 @@ class reorder_gate {
     turned_.notify_all();
   }
 
-  // What was put and never released because the run was stopped. No other call may be under way.
+  // What was put and never released because the run was stopped. Nobody may put anything any more.
   template <class Take>
   void leftovers(Take take) {
-    mutex_lock lock(mutex_);
-    for (slot& s : slots_)
-      if (std::exchange(s.present, false) && s.item) take(*std::exchange(s.item, std::nullopt));
+    decltype(slots_) slots;
+    {
+      const mutex_lock lock(mutex_);
+      slots.swap(slots_);
+    }
+    for (slot& s : slots)  // without the mutex: whoever takes it may have to stop the run again
+      if (s.present && s.item) take(*std::move(s.item));
   }
 
  private:

@@ -74,7 +74,8 @@ readiness thread_stage<In, F>::ready() const noexcept {
 // Throws std::bad_alloc: then nothing has been promised. Later, when something has been taken, nothing throws.
 template <class In, class F>
 auto thread_stage<In, F>::make_plan(bool must_go, crew_member& me) -> plan {
-  std::size_t items = std::min({pace_.batch(turn_ns), entrance_.capacity(), most_at_once});
+  const std::size_t most = stage_traits::is_each<std::decay_t<result>> ? 1 : most_at_once;
+  std::size_t items = std::min({pace_.batch(turn_ns), entrance_.capacity(), most});
   const std::size_t workers = present();
   if (items > 1 && workers > 1 && pace_.each() >= share_from_ns && !(this->computes() && me.nobody_is_free())) {
     // Work worth sharing is shared: as many as leave something for the others, in turns that are worth their cost.
@@ -82,10 +83,8 @@ auto thread_stage<In, F>::make_plan(bool must_go, crew_member& me) -> plan {
     items = std::clamp<std::size_t>(entrance_.waiting() / workers, std::min(worthwhile, items), items);
   }
   make_room(items, me);
-  if constexpr (std::is_void_v<out>) {
+  if constexpr (std::is_void_v<out> || stage_traits::is_each<std::decay_t<result>>) {
     return {items, 0};
-  } else if constexpr (stage_traits::is_each<std::decay_t<result>>) {
-    return {1, 0};
   } else {
     const std::size_t places = next_->reserve(items);
     if (places) return {places, places};
@@ -314,12 +313,12 @@ void thread_stage<In, F>::send_what_is_done(post& at, std::int64_t now, Sender s
 template <class In, class F>
 void thread_stage<In, F>::relieve(crew_member& me) noexcept {
   if constexpr (!stage_traits::is_per_worker<F>) {
-    try {
-      make_room(most_at_once, me);
-    } catch (const std::bad_alloc&) {
-      return;  // then it is not helped this time
-    }
     for (std::size_t w = 0; w < range().most(); ++w) {
+      try {
+        make_room(most_at_once, me);  // each time: what was carried on has changed which room is for what
+      } catch (const std::bad_alloc&) {
+        return;  // then nobody is helped any more this time
+      }
       post& at = posts_[w];
       const std::int64_t now = now_ns();
       // As a worker, if in order, because it may wait for its turn or for room: no more threads than workers may, or else

@@ -93,6 +93,21 @@ TEST_P(out_of_memory, ends_a_run_that_is_stopped) {
   });
 }
 
+// The first item waits for the stop, and the others, where in order, for the first.
+TEST_P(out_of_memory, ends_a_run_that_is_stopped_while_results_wait) {
+  with_each_allocation_failing_once(1, [] {
+    std::stop_source stop;
+    std::atomic<int> done = 0;
+    const auto wait = [&](const parcel& p, const std::stop_token& asked) {
+      while (p.number == 1 && !asked.stop_requested()) std::this_thread::yield();
+      if (p.number > 1 && ++done == 5) stop.request_stop();
+      return p;
+    };
+    return from(parcels(8)) | stage("waits", wait, {.workers = 2, .ordered = GetParam()}) |
+           sink("sink", arrive, {.workers = 1, .capacity = 8}) | run({.stop = stop.get_token()});
+  });
+}
+
 TEST_P(out_of_memory, ends_a_run_with_a_range_of_workers_and_weights) {
   with_each_allocation_failing_once(1, [] {
     return from(parcels(10)) | stage("few or many", same, {.workers = {1, 3}, .ordered = GetParam()}) |
