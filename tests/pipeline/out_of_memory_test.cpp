@@ -68,6 +68,30 @@ TEST_P(out_of_memory, ends_a_run_whose_items_fail) {
   });
 }
 
+// Not after all the others: a failure that cannot be listed ends a run that was to go on after failures.
+TEST(out_of_memory, ends_a_run_whose_items_fail_at_once) {
+  constexpr std::uint64_t many = 10'000;
+  int failed = 0;
+  for (int refuse = 0; refuse < 10; ++refuse) {
+    std::optional<scarcity> shortage;  // of what the failure of the first item asks for
+    const auto first_fails = [&](std::uint64_t i) {
+      if (i == 1) shortage.emplace(refuse), throw 1;
+      if (i == 2) shortage.reset();
+      return i;
+    };
+    try {
+      (void)(from(std::views::iota(std::uint64_t{1}, many)) |
+             stage("first", first_fails, {.workers = 1, .on_error = on_error::skip}) |
+             sink("sink", [](std::uint64_t) {}) | run());
+    } catch (const run_error& e) {
+      shortage.reset();
+      EXPECT_LT(e.report().entered, many / 2) << e.report();
+      ++failed;
+    }
+  }
+  EXPECT_GT(failed, 0);
+}
+
 TEST_P(out_of_memory, ends_a_run_with_dead_letters) {
   with_each_allocation_failing_once(1, [] {
     std::atomic<std::uint64_t> letters = 0;
