@@ -26,6 +26,13 @@ using system::thread;
 using testing::try_it;
 using testing::without_haste;
 
+struct work {
+  int operator()(int ms) const {
+    if (ms > 0) (void)sleep_for(std::chrono::milliseconds(ms), {});
+    return ms;
+  }
+};
+
 // An ordered stage, whose items take as many milliseconds as they say, before a stage where nobody works. Two of them have
 // been through it; they were quick, so the next are taken together, if they do not lie around the end of the ring.
 class ordered_stage {
@@ -62,12 +69,6 @@ class ordered_stage {
   }
 
  private:
-  struct work {
-    int operator()(int ms) const {
-      if (ms > 0) (void)sleep_for(std::chrono::milliseconds(ms), {});
-      return ms;
-    }
-  };
   std::vector<std::unique_ptr<node>> nobody_else_;
   crew crew_{nobody_else_};
   run_control control_{{}};
@@ -113,18 +114,18 @@ TEST(simulated_thread_stage, what_is_done_does_not_wait_for_a_long_item_while_a_
 
 // --- two stages, whose turns are taken one by one ---
 
+// The items of the first take as many milliseconds as they say.
 class pair_of_stages {
  public:
   explicit pair_of_stages(stage_options first, stage_options second)
       : behind(
             "behind", [](int) {}, std::move(second), nullptr, control_),
-        front(
-            "front", [](int i) { return i; }, std::move(first), &behind, control_) {}
+        front("front", work{}, std::move(first), &behind, control_) {}
   // Whether two items, as they lie in somebody's hands, are awaited at the first stage; then they go there.
   bool takes_two_along() {
     crew_member me(crew_, true);
     auto* const items = me.for_results().room_for<envelope<int>>(2);
-    for (int i = 0; i < 2; ++i) std::construct_at(items + i, envelope<int>{.item = box<int>(int{i})});
+    for (int i = 0; i < 2; ++i) std::construct_at(items + i, envelope<int>{.item = box<int>(0)});
     if (front.reserve(2) != 2) return false;
     const bool awaited = front.await(items, 2, me);
     if (awaited)
@@ -133,9 +134,16 @@ class pair_of_stages {
       front.give_back(2);
     return awaited;
   }
-  bool turn() {
+  // What a thread that finds these takes in one turn, and carries on.
+  void take(std::initializer_list<int> items) {
+    for (const int i : items) {
+      envelope<int> e{.item = box<int>(int{i})};
+      check(front.reserve(1) == 1, "room");
+      front.accept(&e, 1);
+    }
     crew_member me(crew_, true);
-    return front.turn(me);
+    check(front.turn(me));
+    me.deliver();
   }
   bool empty() {
     crew_member me(crew_, true);
@@ -151,18 +159,18 @@ class pair_of_stages {
 
  public:
   thread_stage<int, void (*)(int)> behind;
-  thread_stage<int, int (*)(int)> front;
+  thread_stage<int, work> front;
 };
 
 TEST(simulated_thread_stage, a_batch_is_carried_on_only_with_room_for_all_of_it) {
   testing::alone([] {
     pair_of_stages wide({}, {.capacity = 4});
     for (int i = 0; i < 5; ++i) {
-      envelope<int> e{.item = box<int>(int{i})};
+      envelope<int> e{.item = box<int>(0)};
       check(wide.front.reserve(1) == 1);
       wide.front.accept(&e, 1);
       check(!wide.takes_two_along(), "others wait");
-      check(wide.turn());
+      wide.take({});
       check(wide.behind.room() == 3 && wide.empty());
     }
     check(wide.takes_two_along() && wide.behind.room() == 4, "and from there they went on at once");
@@ -174,18 +182,32 @@ TEST(simulated_thread_stage, a_batch_is_carried_on_only_with_room_for_all_of_it)
 TEST(simulated_thread_stage, a_batch_is_carried_by_one_worker_at_a_time) {
   try_it(without_haste(2), 500, [] {
     pair_of_stages s({}, {.capacity = 100});
-    {
-      envelope<int> e{.item = box<int>(1)};
-      check(s.front.reserve(1) == 1);
-      s.front.accept(&e, 1);
-      check(s.turn());
-    }
+    s.take({0});
     int taken = 0;
     {
       const thread other([&] { taken += s.takes_two_along(); });
       taken += s.takes_two_along();
     }
     check(taken >= 1 && s.behind.room() == 99 - 2 * static_cast<std::size_t>(taken));
+  });
+}
+
+TEST(simulated_thread_stage, a_batch_that_has_waited_for_its_turn_is_carried_on_only_with_room_for_it) {
+  try_it(without_haste(1), 500, [] {
+    pair_of_stages s({.workers = 2, .capacity = 2, .ordered = true}, {.capacity = 5});
+    check(s.behind.reserve(5) == 5);
+    {
+      const thread first([&] {
+        s.take({10});  // without a place, because it may be long: takes those that are kept for the others
+        (void)s.empty();
+      });
+      (void)sleep_for(100us, {});
+      s.behind.give_back(5);
+      s.take({0});
+      s.take({0, 0});
+      s.take({0, 0});  // their turn comes after more than two others and the two at work
+    }
+    check(s.empty());
   });
 }
 
