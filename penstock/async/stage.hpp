@@ -111,7 +111,9 @@ class async_stage final : public entered_stage<In> {
 
  private:
   using front = entered_stage<In>;
-  using front::end_failed, front::entrance_, front::policy_, front::text_of;
+  using front::end_cut_short, front::end_failed, front::entrance_, front::go_on_with_results, front::policy_,
+      front::text_of;
+  using typename front::cut_short;
 
   using argument = stage_traits::argument<F, In>;
   static constexpr bool consumes = stage_traits::consumes<F, In>();
@@ -306,15 +308,18 @@ task<> async_stage<In, F>::process(shift& s) {
   if constexpr (consumes && has_label<In>) label = text_of(e);
   for (unsigned number = 1;; ++number) {
     const bool keep = !consumes || policy_.must_keep(number);
+    const bool intact = !consumes || (keep && std::copy_constructible<In>);
     bool called = false;
     std::exception_ptr cause;
     try {
       co_await attempt(s, e, ticket, keep, called);
+    } catch (const cut_short&) {
+      end_cut_short(e, label, number, intact, s.self);
+      break;
     } catch (...) {
       cause = std::current_exception();
     }
     if (!cause) break;
-    const bool intact = !consumes || (keep && std::copy_constructible<In>);
     std::optional<std::chrono::nanoseconds> pause;
     if (intact && !called) {
       try {
@@ -397,6 +402,7 @@ task<> async_stage<In, F>::attempt(shift& s, envelope<In>& e, std::uint64_t tick
       std::size_t count = 0;
       co_await turn_wait(s, ticket);
       for (auto&& v : result->range) {
+        go_on_with_results(count);
         auto one = wrap(std::move(v));
         s.self.out.add();
         co_await put_wait(*next_, one);

@@ -88,7 +88,13 @@ class entered_stage : public node, public inlet<In> {
     auto place = place_of(e, text_of(e), attempt);
     policy_.control().hand_back({std::move(place), std::move(error), erase(e)});
   }
+  // Thrown where a stop cuts the results of one item short. Not after the last: then it is finished.
+  struct cut_short {};
+  void go_on_with_results(std::size_t so_far) const {
+    if (so_far && policy_.control().stopping()) throw cut_short{};
+  }
   // intact: the item is still there. self: who worked at it.
+  void end_cut_short(envelope<In>& e, const std::string& label, unsigned attempt, bool intact, worker& self) noexcept;
   void end_failed(envelope<In>& e, const std::string& label, unsigned attempt, bool intact,
                   const std::exception_ptr& cause, worker& self) noexcept;
 
@@ -168,6 +174,16 @@ bool entered_stage<In>::accept_in_line(envelope<In>&& item, outside_place& self)
   const conqueue_status status = entrance_.put_in_line(item, self);
   if (status == conqueue_status::closed) refuse(std::move(item));
   return status != conqueue_status::full;
+}
+
+template <class In>
+void entered_stage<In>::end_cut_short(envelope<In>& e, const std::string& label, unsigned attempt, bool intact,
+                                      worker& self) noexcept {
+  self.returned.add();  // one that has been used up, too: it was not at fault
+  if (intact)
+    hand_back(std::move(e), attempt, nullptr);
+  else
+    policy_.control().hand_back({place_of(e, label, attempt), nullptr, {}});
 }
 
 template <class In>

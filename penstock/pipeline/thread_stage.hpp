@@ -73,8 +73,9 @@ class thread_stage final : public entered_stage<In> {
 
  private:
   using front = entered_stage<In>;
-  using front::end_failed, front::entrance_, front::hand_back, front::place_of, front::policy_, front::text_of;
+  using front::end_cut_short, front::end_failed, front::entrance_, front::hand_back, front::policy_, front::text_of;
   using node::has_free_worker, node::hire, node::index_of, node::let_go, node::present, node::range;
+  using typename front::cut_short;
 
   using callable = stage_callable<F>;
   using argument = stage_traits::argument<callable, In>;

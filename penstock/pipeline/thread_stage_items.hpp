@@ -82,7 +82,7 @@ class thread_stage<In, F>::outputs {
     std::size_t count = 0;
     const auto write = [&] {
       for (auto it = std::ranges::begin(range); it != std::ranges::end(range); ++it) {
-        if (count && stage_.policy_.control().stopping()) throw cut_short{};  // not after the last: then it is finished
+        stage_.go_on_with_results(count);
         if constexpr (stage_traits::owns_elements<Range>) {
           auto e = wrap(std::ranges::iter_move(it));
           self_.out.add();
@@ -123,11 +123,6 @@ class thread_stage<In, F>::outputs {
     stage_.send_in_order(ticket_, made, placed, false, self_, me_);
   }
 
- public:
-  // The run was stopped in the middle of an expansion: some results are out, the item is not finished.
-  struct cut_short {};
-
- private:
   thread_stage& stage_;
   post* const at_ = nullptr;
   const std::uint64_t ticket_ = 0;
@@ -181,15 +176,8 @@ void thread_stage<In, F>::process(envelope<In>& e, outputs& results, callable& f
         results.put(std::forward<decltype(r)>(r));
       }
       return;
-    } catch (const typename outputs::cut_short&) {
-      // Handed back if it is still there; an item that has been used up is counted as returned all the same: it was not
-      // at fault.
-      self.returned.add();
-      if (intact)
-        hand_back(std::move(e), attempt, nullptr);
-      else
-        policy_.control().hand_back({place_of(e, label, attempt), nullptr, {}});
-      return;
+    } catch (const cut_short&) {
+      return end_cut_short(e, label, attempt, intact, self);
     } catch (...) {
       cause = std::current_exception();
     }

@@ -187,6 +187,36 @@ TEST(async_stage, a_stop_hands_back_what_waits_and_finishes_what_is_in_flight) {
   EXPECT_EQ(r.entered, r.delivered + r.returned);
 }
 
+// One that is still there is handed back whole; one that has been used up is accounted for.
+TEST(async_stage, an_expansion_in_progress_is_cut_short_by_a_stop) {
+  const auto used_up = [](int&& i) -> task<each<std::ranges::iota_view<int>>> { co_return each(std::views::iota(i)); };
+  const auto still_there = [](const int& i) -> task<each<std::ranges::iota_view<int>>> {
+    co_return each(std::views::iota(i));
+  };
+  const auto stopped = [](auto endless, bool ordered) {
+    std::stop_source stop;
+    int got = 0;
+    const auto last = [&](int) {
+      if (++got == 100) stop.request_stop();
+    };
+    return from(numbers(3)) | stage("endless", endless, {.in_flight = 2, .ordered = ordered}) | sink("last", last) |
+           run({.stop = stop.get_token()});
+  };
+  const auto expect = [](const report& r, bool is_there) {
+    EXPECT_EQ(r.outcome, outcome::cancelled);
+    EXPECT_EQ(r.stages[1].failed + r.stages[1].passed, 0u) << r;
+    for (const auto& left : r.unfinished) {
+      if (left.place.stage != "endless" || left.place.attempt != 1) continue;
+      EXPECT_EQ(left.item.has_value(), is_there) << left.place.number;
+    }
+    EXPECT_GT(r.stages[1].returned, 0u) << r;
+  };
+  for (const bool ordered : {false, true}) {
+    expect(stopped(used_up, ordered), false);
+    expect(stopped(still_there, ordered), true);
+  }
+}
+
 TEST(async_stage, move_only_items_by_value_and_by_reference) {
   int sum = 0;
   const auto make = [](int i) { return std::make_unique<int>(i); };
