@@ -18,6 +18,7 @@
 // ENDING    A stop: what is in flight is finished; a function that takes a std::stop_token can be quicker.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <concepts>
 #include <cstddef>
@@ -43,6 +44,7 @@
 #include <penstock/pipeline/run_control.hpp>
 #include <penstock/pipeline/stage_function.hpp>
 #include <penstock/pipeline/stage_policy.hpp>
+#include <penstock/pipeline/time_of_many.hpp>
 
 namespace penstock {
 
@@ -108,6 +110,7 @@ class async_stage final : public entered_stage<In> {
   void serve(worker&, crew_member& me) override;
 
   [[nodiscard]] bool delivers() const noexcept override { return std::is_void_v<out>; }
+  void add_shares(stage_report& r, std::int64_t now) const noexcept override;
 
  private:
   using front = entered_stage<In>;
@@ -140,6 +143,8 @@ class async_stage final : public entered_stage<In> {
   }
   // What one run of the loop's thread works with.
   struct shift;
+  class call_under_way;
+  class held_up;
   class item_wait;
   class put_wait;
   class turn_wait;
@@ -148,10 +153,14 @@ class async_stage final : public entered_stage<In> {
   // One attempt. What it throws is the function's.
   task<> attempt(shift& s, envelope<In>& e, std::uint64_t ticket, bool keep, bool& called);
   task<value> call(argument item);
+  void share_out_thread_time(shift& s, std::int64_t now) noexcept;
 
   const std::size_t in_flight_;
   F function_;
   inlet<out>* const next_;
+  // Of the calls, from their first wait on; what comes before is the thread's time. Of those, how long they have waited for
+  // room or for their turn, and for their next attempt.
+  time_of_many under_way_, blocked_, paused_;
 };
 
 // --- below: how ---
@@ -163,6 +172,8 @@ struct async_stage<In, F>::shift {
   // What the next task begins with.
   std::optional<envelope<In>> taken{};
   std::uint64_t its_ticket = 0;
+  call_under_way* begun = nullptr;  // the task that has just begun, if it has not ended
+  std::int64_t shared_out = now_ns();
   // Of `ordered`: whose turn it is, and who waits for his, at his ticket modulo in_flight.
   std::uint64_t turn = 0;
   std::vector<ready_link*> waiting{};
@@ -172,6 +183,44 @@ struct async_stage<In, F>::shift {
     turn = ticket + 1;
     if (ready_link* const next = std::exchange(waiting[turn % waiting.size()], nullptr)) loop::here().make_ready(*next);
   }
+};
+
+// Counts a task as under way, if it has to wait: one that ends on the spot costs no look at a clock.
+template <class In, class F>
+class async_stage<In, F>::call_under_way {
+ public:
+  call_under_way(async_stage& stage, shift& s) noexcept : stage_(stage), shift_(s) { s.begun = this; }
+  ~call_under_way() {
+    if (shift_.begun == this) shift_.begun = nullptr;
+    if (!counts_) return;
+    const std::int64_t now = now_ns();
+    stage_.under_way_.one_less(now);
+    stage_.share_out_thread_time(shift_, now);
+  }
+  call_under_way(const call_under_way&) = delete;
+  call_under_way& operator=(const call_under_way&) = delete;
+  void waits() noexcept {
+    counts_ = true;
+    stage_.under_way_.one_more(now_ns());
+  }
+
+ private:
+  async_stage& stage_;
+  shift& shift_;
+  bool counts_ = false;
+};
+
+// Counts a wait of a task that is not its function's, for the length of a scope.
+template <class In, class F>
+class async_stage<In, F>::held_up {
+ public:
+  explicit held_up(time_of_many& where) noexcept : where_(where) { where_.one_more(now_ns()); }
+  ~held_up() { where_.one_less(now_ns()); }
+  held_up(const held_up&) = delete;
+  held_up& operator=(const held_up&) = delete;
+
+ private:
+  time_of_many& where_;
 };
 
 // Until an item waits (true), or the end.
@@ -204,7 +253,8 @@ class [[nodiscard]] async_stage<In, F>::item_wait final : private place_in_line 
 template <class In, class F>
 class [[nodiscard]] async_stage<In, F>::put_wait final : private outside_place, private notice {
  public:
-  put_wait(inlet<out>& to, envelope<out_item>& result) noexcept : next_(to), result_(result) {}
+  put_wait(async_stage& stage, envelope<out_item>& result) noexcept
+      : next_(*stage.next_), result_(result), blocked_(stage.blocked_) {}
   ~put_wait() {
     if (!loop_) return;
     next_.leave_line(*this);
@@ -218,9 +268,11 @@ class [[nodiscard]] async_stage<In, F>::put_wait final : private outside_place, 
   bool await_suspend(std::coroutine_handle<> h) noexcept {
     coroutine_ = h;
     loop_ = &loop::here();
-    return !next_.accept_in_line(std::move(result_), *this);
+    if (next_.accept_in_line(std::move(result_), *this)) return false;
+    waiting_.emplace(blocked_);
+    return true;
   }
-  void await_resume() const noexcept {}
+  void await_resume() noexcept { waiting_.reset(); }
 
  private:
   // Under the mutex of a line: the loop cannot end meanwhile, because this one has to leave first.
@@ -230,6 +282,8 @@ class [[nodiscard]] async_stage<In, F>::put_wait final : private outside_place, 
   }
   inlet<out>& next_;
   envelope<out_item>& result_;
+  time_of_many& blocked_;
+  std::optional<held_up> waiting_;
   loop* loop_ = nullptr;
   std::coroutine_handle<> coroutine_;
 };
@@ -237,17 +291,21 @@ class [[nodiscard]] async_stage<In, F>::put_wait final : private outside_place, 
 template <class In, class F>
 class [[nodiscard]] async_stage<In, F>::turn_wait final : private ready_link {
  public:
-  turn_wait(shift& s, std::uint64_t ticket) noexcept : shift_(s), ticket_(ticket) {}
+  turn_wait(async_stage& stage, shift& s, std::uint64_t ticket) noexcept
+      : shift_(s), ticket_(ticket), blocked_(stage.blocked_) {}
   bool await_ready() const noexcept { return shift_.waiting.empty() || shift_.turn == ticket_; }
   void await_suspend(std::coroutine_handle<> h) noexcept {
     this->coroutine = h;
     shift_.waiting[ticket_ % shift_.waiting.size()] = this;
+    waiting_.emplace(blocked_);
   }
-  void await_resume() const noexcept {}
+  void await_resume() noexcept { waiting_.reset(); }
 
  private:
   shift& shift_;
   const std::uint64_t ticket_;
+  time_of_many& blocked_;
+  std::optional<held_up> waiting_;
 };
 
 template <class In, class F>
@@ -270,8 +328,7 @@ task<> async_stage<In, F>::work(shift& s) {
   while (!policy_.control().stopping()) {
     co_await in_flight.room();
     if (entrance_.waiting() == 0) {
-      std::optional<counted_wait> starved;
-      if (in_flight.under_way() == 0) starved.emplace(s.self, wait_kind::starved);
+      share_out_thread_time(s, now_ns());
       const bool some = co_await item_wait(*this);
       if (!some) break;
     }
@@ -295,12 +352,15 @@ task<> async_stage<In, F>::work(shift& s) {
     s.its_ticket = batch.ticket;
     in_flight.add(*std::exchange(next, std::nullopt));
     while (s.taken) co_await yield_to_others();  // calls are nested too deep: it begins later
+    if (s.begun) std::exchange(s.begun, nullptr)->waits();
   }
   co_await in_flight.wait();
+  share_out_thread_time(s, now_ns());
 }
 
 template <class In, class F>
 task<> async_stage<In, F>::process(shift& s) {
+  const call_under_way this_one(*this, s);
   envelope<In> e = std::move(*s.taken);
   s.taken.reset();
   const std::uint64_t ticket = s.its_ticket;
@@ -328,7 +388,10 @@ task<> async_stage<In, F>::process(shift& s) {
         cause = std::current_exception();  // retry_if threw
       }
     }
-    if (pause) (void)co_await sleep_until(wait_limit(policy_.control().drain_token(), *pause));
+    if (pause) {
+      const held_up until_the_next(paused_);
+      (void)co_await sleep_until(wait_limit(policy_.control().drain_token(), *pause));
+    }
     if (pause && !policy_.control().stopping()) {
       s.self.retried.add();
       continue;
@@ -337,7 +400,7 @@ task<> async_stage<In, F>::process(shift& s) {
     end_failed(e, label, number, intact, cause, s.self);
     break;
   }
-  co_await turn_wait(s, ticket);  // one without a result, too: the next one's turn is after it
+  co_await turn_wait(*this, s, ticket);  // one without a result, too: the next one's turn is after it
   s.end_turn(ticket);
 }
 
@@ -395,17 +458,17 @@ task<> async_stage<In, F>::attempt(shift& s, envelope<In>& e, std::uint64_t tick
       auto one = wrap(std::move(**result));
       s.self.passed.add();
       s.self.out.add();
-      co_await turn_wait(s, ticket);
-      co_await put_wait(*next_, one);
+      co_await turn_wait(*this, s, ticket);
+      co_await put_wait(*this, one);
       s.me.changed_something();
     } else if constexpr (stage_traits::is_each<value>) {
       std::size_t count = 0;
-      co_await turn_wait(s, ticket);
+      co_await turn_wait(*this, s, ticket);
       for (auto&& v : result->range) {
         go_on_with_results(count);
         auto one = wrap(std::move(v));
         s.self.out.add();
-        co_await put_wait(*next_, one);
+        co_await put_wait(*this, one);
         s.me.changed_something();
         ++count;
       }
@@ -414,11 +477,39 @@ task<> async_stage<In, F>::attempt(shift& s, envelope<In>& e, std::uint64_t tick
       auto one = wrap(std::move(*result));
       s.self.passed.add();
       s.self.out.add();
-      co_await turn_wait(s, ticket);
-      co_await put_wait(*next_, one);
+      co_await turn_wait(*this, s, ticket);
+      co_await put_wait(*this, one);
       s.me.changed_something();
     }
   }
+}
+
+template <class In, class F>
+void async_stage<In, F>::share_out_thread_time(shift& s, std::int64_t now) noexcept {
+  s.me.usage.worked(*this, now - std::exchange(s.shared_out, now));
+  s.me.usage.settle(now);
+}
+
+template <class In, class F>
+void async_stage<In, F>::add_shares(stage_report& r, std::int64_t now) const noexcept {
+  r.in_flight = in_flight_;
+  const worker::times t = this->workers().front().spent(now, this->ran_dry());
+  if (t.life == 0) return;
+  const auto life = static_cast<double>(t.life);
+  const auto share = [&](std::int64_t of_calls) {
+    return std::clamp(static_cast<double>(of_calls) / (life * static_cast<double>(in_flight_)), 0.0, 1.0);
+  };
+  // Of its thread: on a processor, or waiting for one.
+  const double ran = std::min(1.0, static_cast<double>(this->ran_ns()) / life);
+  const double crowded = std::min(1 - ran, static_cast<double>(this->crowded_ns()) / life);
+  const double under_way = share(under_way_.total(now));
+  r.blocked = std::min(share(blocked_.total(now)), under_way);
+  r.paused = std::min(share(paused_.total(now)), under_way - r.blocked);
+  r.busy = std::clamp(ran + crowded, under_way - r.blocked - r.paused, 1 - r.blocked - r.paused);
+  r.starved = 1 - r.busy - r.blocked - r.paused;
+  if (r.busy == 0) return;
+  r.processor = std::min(1.0, ran / r.busy);
+  r.crowded = std::min(1 - r.processor, crowded / r.busy);
 }
 
 // --- in a pipeline ---

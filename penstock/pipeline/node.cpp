@@ -83,6 +83,28 @@ std::uint32_t node::pop(stack& s) noexcept {
   }
 }
 
+void node::add_shares(stage_report& r, std::int64_t now) const noexcept {
+  worker::times sum;
+  for (const worker& w : workers_) {
+    const worker::times t = w.spent(now, ran_dry());
+    sum.life += t.life;
+    sum.starved += t.starved;
+    sum.blocked += t.blocked;
+    sum.paused += t.paused;
+    sum.unmanned += t.unmanned;
+  }
+  if (sum.life == 0) return;
+  const auto life = static_cast<double>(sum.life);
+  r.starved = std::min(1.0, static_cast<double>(sum.starved) / life);
+  r.blocked = std::min(1.0, static_cast<double>(sum.blocked) / life);
+  r.paused = std::min(1.0, static_cast<double>(sum.paused) / life);
+  r.busy = std::max(0.0, 1 - r.starved - r.blocked - r.paused);
+  if (r.busy == 0) return;
+  const auto crowded = static_cast<double>(crowded_ns()) + static_cast<double>(sum.unmanned);
+  r.processor = std::min(1.0, static_cast<double>(ran_ns()) / (r.busy * life));
+  r.crowded = std::min(1 - r.processor, crowded / (r.busy * life));
+}
+
 void node::used(std::int64_t at_work_ns, std::int64_t ran_ns, std::int64_t crowded_ns) noexcept {
   ran_ns_.fetch_add(ran_ns, std::memory_order_relaxed);
   crowded_ns_.fetch_add(crowded_ns, std::memory_order_relaxed);

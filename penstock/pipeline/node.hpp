@@ -77,6 +77,8 @@ class node {
   // --- for the report ---
   // Sets `in`, and adds what did not happen on this stage's own workers (items refused at its entrance).
   virtual void add_entrance_counts(stage_report& r) const noexcept = 0;
+  // How the time of its workers was spent. now: if the run has not ended.
+  virtual void add_shares(stage_report& r, std::int64_t now) const noexcept;
   [[nodiscard]] virtual bool delivers() const noexcept { return false; }
 
   [[nodiscard]] const std::string& name() const noexcept { return name_; }

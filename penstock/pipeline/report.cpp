@@ -102,11 +102,15 @@ std::string relief(const report& r, std::size_t index) {
   if (computes && stage.crowded > .25)
     return "it computes, and other programs keep it waiting for a processor " + percent(stage.crowded) +
            " of that time: the rate rises when those end, or with more processors";
-  const std::string more = stage.least_workers == stage.most_workers
+  const std::string more = stage.in_flight ? "more than " + std::to_string(stage.in_flight) + " in flight"
+                           : stage.least_workers == stage.most_workers
                                ? "more workers than " + std::to_string(stage.workers)
                                : "a range that ends above " + std::to_string(stage.most_workers);
-  std::string advice = computes ? "it computes, and processors are free: " + more + " would raise the rate"
-                                : "it mostly waits for something outside: " + more + " would raise the rate";
+  std::string advice =
+      !computes ? "it mostly waits for something outside: " + more + " would raise the rate"
+      : stage.in_flight
+          ? "it computes, all on one thread, and processors are free: a stage of threads would raise the rate"
+          : "it computes, and processors are free: " + more + " would raise the rate";
   if (const stage_report* next = next_limit(r, index); next && next->busy > .05)
     advice += " until \"" + next->name + "\" (" + percent(next->busy) + " busy) is full";
   return advice;
@@ -207,12 +211,14 @@ std::string report::bottleneck_sentence() const {
   if (stages[index - 1].blocked > .05)
     evidence = ", and " + (index == 1 ? std::string("the source") : '"' + stages[index - 1].name + '"') +
                " waits for it " + percent(stages[index - 1].blocked) + " of the time";
+  const std::string its =
+      "\"" + stage.name + "\" is the bottleneck: its " +
+      (stage.in_flight ? std::to_string(stage.in_flight) + " in flight" : plural(stage.workers, "worker"));
   if (stage.paused > stage.busy)
-    return "\"" + stage.name + "\" is the bottleneck: its " + plural(stage.workers, "worker") + " wait " +
-           percent(stage.paused) + " of the time for the next attempt" + evidence +
-           "; fewer failures, more workers or a shorter backoff would raise the rate.";
-  return "\"" + stage.name + "\" is the bottleneck: its " + plural(stage.workers, "worker") +
-         (stage.workers == 1 ? " is " : " are ") + percent(stage.busy) + " busy" + evidence + "; " +
+    return its + " wait " + percent(stage.paused) + " of the time for the next attempt" + evidence +
+           "; fewer failures, more " + (stage.in_flight ? "in flight" : "workers") +
+           " or a shorter backoff would raise the rate.";
+  return its + (stage.at_once() == 1 ? " is " : " are ") + percent(stage.busy) + " busy" + evidence + "; " +
          relief(*this, index) + '.';
 }
 
@@ -243,7 +249,7 @@ std::ostream& print_numbers(std::ostream& out, const report& r) {
   out << line;
   for (const stage_report& s : r.stages) {
     std::snprintf(line, sizeof line, "%-*s %7zu %6" PRIu64 " %6" PRIu64 " %6s %7s %7s %6" PRIu64 " ",
-                  static_cast<int>(width), s.name.c_str(), s.workers, s.in, s.out, percent(s.busy).c_str(),
+                  static_cast<int>(width), s.name.c_str(), s.at_once(), s.in, s.out, percent(s.busy).c_str(),
                   percent(s.starved).c_str(), percent(s.blocked).c_str(), s.failed + s.dead_lettered);
     // By hand, because printf counts the two bytes of µ as two columns.
     const auto right = [](const std::string& text) {
@@ -298,13 +304,13 @@ std::string to_json(const report& r) {
       << R"(,"bottleneck_sentence":)" << quoted(r.bottleneck_sentence()) << R"(,"stages":[)";
   const char* comma = "";
   for (const stage_report& s : r.stages) {
-    out << comma << R"({"name":)" << quoted(s.name) << R"(,"workers":)" << s.workers << R"(,"in":)" << s.in
-        << R"(,"passed":)" << s.passed << R"(,"filtered":)" << s.filtered << R"(,"failed":)" << s.failed
-        << R"(,"dead_lettered":)" << s.dead_lettered << R"(,"returned":)" << s.returned << R"(,"out":)" << s.out
-        << R"(,"retried":)" << s.retried << R"(,"busy":)" << s.busy << R"(,"starved":)" << s.starved << R"(,"blocked":)"
-        << s.blocked << R"(,"paused":)" << s.paused << R"(,"processor":)" << s.processor << R"(,"crowded":)"
-        << s.crowded << R"(,"least_workers":)" << s.least_workers << R"(,"most_workers":)" << s.most_workers
-        << R"(,"scaling":[)";
+    out << comma << R"({"name":)" << quoted(s.name) << R"(,"workers":)" << s.workers << R"(,"in_flight":)"
+        << s.in_flight << R"(,"in":)" << s.in << R"(,"passed":)" << s.passed << R"(,"filtered":)" << s.filtered
+        << R"(,"failed":)" << s.failed << R"(,"dead_lettered":)" << s.dead_lettered << R"(,"returned":)" << s.returned
+        << R"(,"out":)" << s.out << R"(,"retried":)" << s.retried << R"(,"busy":)" << s.busy << R"(,"starved":)"
+        << s.starved << R"(,"blocked":)" << s.blocked << R"(,"paused":)" << s.paused << R"(,"processor":)"
+        << s.processor << R"(,"crowded":)" << s.crowded << R"(,"least_workers":)" << s.least_workers
+        << R"(,"most_workers":)" << s.most_workers << R"(,"scaling":[)";
     const char* between = "";
     for (const scaling_step& step : s.scaling) {
       out << between << R"({"at_s":)" << seconds(step.at) << R"(,"from":)" << step.from << R"(,"to":)" << step.to

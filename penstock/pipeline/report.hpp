@@ -10,7 +10,8 @@
 //          std::logic_error: it is our bug. In a snapshot of a running pipeline some items are under way, so `in` is
 //          larger.
 // SHARES   busy, starved, blocked and paused are shares of the stage's worker time and add up to 1: in the function,
-//          waiting for an item, waiting for room in the next stage, waiting for the next attempt.
+//          waiting for an item, waiting for room in the next stage, waiting for the next attempt. Of a stage of coroutines
+//          they are shares of its in_flight; and it is no less busy than its thread.
 #pragma once
 
 #include <chrono>
@@ -54,7 +55,8 @@ struct scaling_step {
 
 struct stage_report {
   std::string name;
-  std::size_t workers = 0;                          // now, or at the end
+  std::size_t workers = 0;    // now, or at the end
+  std::size_t in_flight = 0;  // of a stage of coroutines: so many calls at once, on its one thread
   std::size_t least_workers = 0, most_workers = 0;  // its range; the same where the number is fixed
   std::vector<scaling_step> scaling{};              // the last 64
 
@@ -75,6 +77,9 @@ struct stage_report {
   std::size_t waiting = 0;  // items in its queue now
   std::size_t peak_waiting = 0;
   std::size_t capacity = 0;  // 0 for the source
+
+  // How many calls of its function may be under way at the same time.
+  [[nodiscard]] std::size_t at_once() const noexcept { return in_flight ? in_flight : workers; }
 };
 
 struct report {

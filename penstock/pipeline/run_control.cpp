@@ -249,7 +249,6 @@ report run_control::account() const {
     s.least_workers = n->range().least();
     s.most_workers = n->range().most();
     if (scaler_ && !n->range().is_fixed()) s.scaling = scaler_->steps(*n);
-    worker::times sum;
     std::vector<const histogram*> services;
     for (const worker& w : n->workers()) {
       s.passed += w.passed.get();
@@ -259,28 +258,11 @@ report run_control::account() const {
       s.returned += w.returned.get();
       s.out += w.out.get();
       s.retried += w.retried.get();
-      const worker::times t = w.spent(now, n->ran_dry());
-      sum.life += t.life;
-      sum.starved += t.starved;
-      sum.blocked += t.blocked;
-      sum.paused += t.paused;
-      sum.unmanned += t.unmanned;
       services.push_back(&w.service);
       latencies.push_back(&w.latency);
     }
     n->add_entrance_counts(s);
-    if (sum.life > 0) {
-      const auto life = static_cast<double>(sum.life);
-      s.starved = std::min(1.0, static_cast<double>(sum.starved) / life);
-      s.blocked = std::min(1.0, static_cast<double>(sum.blocked) / life);
-      s.paused = std::min(1.0, static_cast<double>(sum.paused) / life);
-      s.busy = std::max(0.0, 1 - s.starved - s.blocked - s.paused);
-      if (s.busy > 0) {
-        const auto crowded = static_cast<double>(n->crowded_ns()) + static_cast<double>(sum.unmanned);
-        s.processor = std::min(1.0, static_cast<double>(n->ran_ns()) / (s.busy * life));
-        s.crowded = std::min(1 - s.processor, crowded / (s.busy * life));
-      }
-    }
+    n->add_shares(s, now);
     s.service = histogram::quantiles(services);
     r.filtered += s.filtered;
     r.failed += s.failed;

@@ -136,8 +136,8 @@ std::vector<std::string> progress_block(const report& now, const report& before,
     char text[160];
     std::snprintf(text, sizeof text, "%7llu %10s  ", static_cast<unsigned long long>(done),
                   rate_text(rate(done, had, now, before)).c_str());
-    std::string line = "  " + padded(s.name, width) + paint(dim, " ×" + std::to_string(s.workers)) +
-                       (s.workers < 10 ? " " : "") + text;
+    std::string line = "  " + padded(s.name, width) + paint(dim, " ×" + std::to_string(s.at_once())) +
+                       (s.at_once() < 10 ? " " : "") + text;
     line += padded(std::to_string(s.waiting) + '/' + std::to_string(s.capacity), 7) + "  " + bar(busy, 10);
     std::snprintf(text, sizeof text, "%4.0f %%", 100 * busy);
     line += text;

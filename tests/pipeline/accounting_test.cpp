@@ -1,6 +1,8 @@
 // The sums of a report, its histogram, and what a worker's clock says.
 #include <chrono>
 
+#include <penstock/pipeline/time_of_many.hpp>
+
 #include "tests/pipeline/pipeline_testing.hpp"
 
 namespace penstock {
@@ -241,6 +243,21 @@ TEST(histogram, small_sets_are_told_exactly) {
   EXPECT_EQ(histogram::quantiles({&b}).p50.count(), 1000);
   EXPECT_EQ(histogram::quantiles({&a, &b}).max.count(), 1000);
   EXPECT_EQ(histogram::quantiles({&a, &b}).p50.count(), 2);
+}
+
+TEST(time_of_many, is_added_up_as_far_as_it_has_come) {
+  time_of_many calls;
+  EXPECT_EQ(calls.total(1000), 0);
+  calls.one_more(1000);
+  EXPECT_EQ(calls.total(1000), 0);
+  EXPECT_EQ(calls.total(1010), 10);
+  calls.one_more(1020);
+  EXPECT_EQ(calls.total(1030), 40);
+  EXPECT_EQ(calls.total(1015), 20) << "asked just before: nothing is taken back";
+  calls.one_less(1030);
+  EXPECT_EQ(calls.total(1035), 45);
+  calls.one_less(1040);
+  EXPECT_EQ(calls.total(9000), 50);
 }
 
 TEST(accounting, a_snapshot_counts_a_wait_under_way_and_ends_it) {

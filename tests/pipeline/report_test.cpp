@@ -49,6 +49,31 @@ TEST(report, says_so_when_the_processors_are_full) {
   EXPECT_NE(r.bottleneck_sentence().find("the source waits for it 70 %"), std::string::npos);
 }
 
+TEST(report, says_so_when_coroutines_compute) {
+  auto r = three_stages(.7, .97, .2, 1);
+  r.stages[1].workers = 1;
+  r.stages[1].in_flight = 1000;
+  r.stages[1].processor = .8;  // of the two processors or more that the tests run on one is free
+  EXPECT_EQ(
+      r.bottleneck_sentence(),
+      "\"a\" is the bottleneck: its 1000 in flight are 97 % busy, and the source waits for it 70 % of the time; it "
+      "computes, all on one thread, and processors are free: a stage of threads would raise the rate until \"b\" (20 "
+      "% busy) is full.");
+}
+
+TEST(report, says_so_when_the_time_goes_into_retries) {
+  auto r = three_stages(.7, .1, .2, 0);
+  r.stages[1].paused = .8;
+  const auto advice = [&r](const char* more) {
+    return std::string(
+               "wait 80 % of the time for the next attempt, and the source waits for it 70 % of the time; fewer ") +
+           "failures, " + more + " or a shorter backoff would raise the rate.";
+  };
+  EXPECT_EQ(r.bottleneck_sentence(), "\"a\" is the bottleneck: its 2 workers " + advice("more workers"));
+  r.stages[1].in_flight = 7;
+  EXPECT_EQ(r.bottleneck_sentence(), "\"a\" is the bottleneck: its 7 in flight " + advice("more in flight"));
+}
+
 TEST(report, knows_when_it_is_the_source) {
   const auto r = three_stages(0, .3, .2, 1);
   EXPECT_EQ(r.bottleneck(), 0u);
