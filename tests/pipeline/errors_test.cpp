@@ -117,6 +117,20 @@ TEST(errors, a_limit_by_rate_ends_the_run_once_enough_went_through) {
   EXPECT_LT(e.report().delivered, 40u);
 }
 
+TEST(errors, a_limit_by_rate_counts_from_the_number_given_on) {
+  const auto half_fail = [](std::uint64_t rate_after) {
+    return from(numbers(4)) |
+           sink("s",
+                [](int i) {
+                  if (i > 2) throw std::runtime_error("no");
+                },
+                {.on_error = on_error::skip, .limit = {.rate = .4, .rate_after = rate_after}}) |
+           run();
+  };
+  EXPECT_EQ(half_fail(5).failed, 2u);
+  EXPECT_EQ(failure_of([&] { return half_fail(4); }).place().number, 4u);
+}
+
 TEST(errors, a_retry_succeeds_without_a_trace_but_the_count) {
   std::atomic<int> calls = 0;
   const auto r = from(numbers(10)) |

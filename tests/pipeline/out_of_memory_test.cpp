@@ -4,14 +4,21 @@
 #include <array>
 #include <atomic>
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <ranges>
 #include <stdexcept>
 #include <stop_token>
 #include <thread>
+#include <vector>
 
 #include <gtest/gtest.h>
+
+#include <penstock/pipeline/crew.hpp>
+#include <penstock/pipeline/run_control.hpp>
+#include <penstock/pipeline/thread_stage.hpp>
 
 #include "tests/pipeline/scarcity.hpp"
 
@@ -168,6 +175,48 @@ TEST_P(out_of_memory, ends_a_run_whose_batch_is_stuck) {
 }
 
 INSTANTIATE_TEST_SUITE_P(ordered, out_of_memory, ::testing::Bool());
+
+// Two stages before one where nobody works. Their results are larger than their items: who carries a batch on needs more
+// room for what comes of it.
+template <std::size_t Bytes>
+struct bale {
+  std::array<char, Bytes> content;
+};
+
+TEST(out_of_memory, a_batch_is_not_carried_on_without_room_for_its_results) {
+  for (int refuse = 0; refuse < 6; ++refuse) {
+    const std::vector<std::unique_ptr<node>> nobody_else;
+    crew all(nobody_else);
+    run_control control({});
+    thread_stage<bale<2100>, void (*)(const bale<2100>&)> last(
+        "last", [](const bale<2100>&) {}, {.capacity = 100}, nullptr, control);
+    thread_stage<bale<10>, bale<2100> (*)(const bale<10>&)> second(
+        "second", [](const bale<10>&) { return bale<2100>{}; }, {}, &last, control);
+    thread_stage<int, bale<10> (*)(int)> first(
+        "first", [](int) { return bale<10>{}; }, {}, &second, control);
+    crew_member me(all, true);
+    const auto put = [&] {
+      envelope<int> e{.item = box<int>(0)};
+      ASSERT_EQ(first.reserve(1), 1u);
+      first.accept(&e, 1);
+    };
+    const auto work = [&] {
+      while (first.turn(me) || second.turn(me)) me.deliver();
+    };
+    for (int i = 0; i < 32; ++i) {  // they are quick, so the next are taken together
+      put();
+      work();
+    }
+    for (int i = 0; i < 5; ++i) put();
+    try {
+      const scarcity s(refuse);
+      work();
+    } catch (const std::bad_alloc&) {  // before anything is taken
+    }
+    work();
+    EXPECT_EQ(last.room(), 63u) << "the allocation after " << refuse;
+  }
+}
 
 TEST(out_of_memory, ends_an_open_pipeline) {
   with_each_allocation_failing_once(1, [] {
