@@ -84,7 +84,9 @@ class pull_source_node final : public node {
       : node("source", 1), pull_(std::move(pull)), next_(next), control_(control) {}
 
   bool turn(crew_member& me) override {
-    if (is_over() || !control_.is_open() || !has_free_worker() || next_.room() == 0) return false;
+    if (is_over() || !control_.is_open()) return false;
+    // Asked again when a worker is hired, which is dearer.
+    if (!has_free_worker() || next_.room() == 0) return false;
     const std::int64_t began = now_ns();
     worker* const self = hire(began);
     if (!self) return false;

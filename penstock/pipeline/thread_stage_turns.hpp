@@ -213,9 +213,10 @@ bool thread_stage<In, F>::await(envelope<In>* items, std::size_t count, crew_mem
   if constexpr (stage_traits::is_per_worker<F> || stage_traits::is_each<std::decay_t<result>>) {
     return false;
   } else {
-    if (!me.takes_turns_anywhere() || gate_ || count < 2 || count > most_at_once || entrance_.is_closed() ||
-        entrance_.waiting() || !has_free_worker())
-      return false;
+    if (!me.takes_turns_anywhere() || gate_) return false;
+    if (count < 2 || count > most_at_once) return false;
+    // Asked again when a worker is hired, which is dearer.
+    if (entrance_.waiting() || !has_free_worker()) return false;
     // Long work is left for others, unless it is a turn's worth and there is nobody who could take it.
     if (pace_.is_long(count) && (count > 2 * pace_.batch(turn_ns) || !this->computes() || !me.nobody_is_free()))
       return false;

@@ -12,6 +12,7 @@
 #include <exception>
 #include <functional>
 #include <span>
+#include <tuple>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -190,7 +191,7 @@ bool plain_engine<T>::wait_in(wait_line& line, place& self, const wait_limit& li
 template <class T>
 template <class... Args>
 conqueue_status plain_engine<T>::insert(const wait_limit* limit, Args&&... args) {
-  if constexpr (sizeof...(Args) == 1 && (std::is_same_v<std::remove_cvref_t<Args>, T> && ...)) {
+  if constexpr (std::is_same_v<std::tuple<std::remove_cvref_t<Args>...>, std::tuple<T>>) {
     return insert_weighed(weight_of(args...), limit, std::forward<Args>(args)...);
   } else {
     if (weigh_.bytes) return insert(limit, T(std::forward<Args>(args)...));

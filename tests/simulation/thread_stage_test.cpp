@@ -1,4 +1,5 @@
 // A stage by itself, whose turns are taken one by one: how many threads may be held in it.
+#include <array>
 #include <chrono>
 #include <cstddef>
 #include <initializer_list>
@@ -176,6 +177,46 @@ TEST(simulated_thread_stage, a_batch_is_carried_on_only_with_room_for_all_of_it)
     check(wide.takes_two_along() && wide.behind.room() == 4, "and from there they went on at once");
     pair_of_stages narrow({}, {.capacity = 1});
     check(!narrow.takes_two_along() && narrow.behind.room() == 1);
+  });
+}
+
+TEST(simulated_thread_stage, no_more_are_carried_on_at_once_than_it_takes_itself) {
+  const auto awaits_two = [](auto result) {
+    using large = decltype(result);
+    const std::vector<std::unique_ptr<node>> nobody_else;
+    crew all(nobody_else);
+    run_control control({});
+    thread_stage<large, void (*)(const large&)> behind(
+        "behind", [](const large&) {}, {}, nullptr, control);
+    thread_stage<int, large (*)(int)> stage(
+        "stage", [](int) { return large{}; }, {}, &behind, control);
+    crew_member me(all, true);
+    envelope<int> first{.item = box<int>(0)};
+    check(stage.reserve(3) == 3);
+    stage.accept(&first, 1);
+    check(stage.turn(me));  // so that it is known to be quick
+    auto* const items = me.for_results().template room_for<envelope<int>>(2);
+    for (int i = 0; i < 2; ++i) std::construct_at(items + i, envelope<int>{.item = box<int>(0)});
+    if (!stage.await(items, 2, me)) return false;
+    me.deliver();
+    return true;
+  };
+  testing::alone([&] {
+    check(awaits_two(std::array<char, 7'000>{}), "it takes as many as fit into 16 KiB: two");
+    check(!awaits_two(std::array<char, 9'000>{}), "or one");
+  });
+}
+
+TEST(simulated_thread_stage, what_it_says_of_itself_while_there_is_no_room_behind) {
+  testing::alone([] {
+    pair_of_stages s({}, {.capacity = 1});
+    envelope<int> e{.item = box<int>(0)};
+    check(s.front.reserve(1) == 1);
+    s.front.accept(&e, 1);
+    check(s.front.has_work());
+    check(s.behind.reserve(1) == 1);
+    check(!s.front.has_work(), "more workers would be of no use");
+    check(s.front.ready() == readiness::plenty, "the item may take long: it is begun before there is room");
   });
 }
 
