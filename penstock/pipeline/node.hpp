@@ -64,8 +64,6 @@ class node {
   virtual void close_input() noexcept {}
   // Nothing is left to be begun here: the input is closed and drained, or the run is being stopped.
   [[nodiscard]] virtual bool is_over() const noexcept = 0;
-  // The run is being stopped: wake whoever waits inside the node for something else than its input.
-  virtual void stop() noexcept {}
   // Gives what is left to the run. No worker runs any more.
   virtual void hand_back_rest() noexcept {}
   // True once: for the first who finds it over and nobody at work.

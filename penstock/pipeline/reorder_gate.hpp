@@ -6,8 +6,8 @@
 //
 // THREADS  All members at the same time. One thread at a time releases, outside of the lock, because releasing may wait
 //          for room.
-// ENDING   After stop() nobody waits here and results pass in whatever order they come. leftovers() gives what nobody
-//          released.
+// ENDING   None of its own: when a run is being stopped every ticket that was given out still comes, as soon as those who
+//          have it are done, and finds the way out closed.
 // MEMORY   `window` results at most.
 #pragma once
 
@@ -45,7 +45,7 @@ class reorder_gate {
     const std::size_t count = made.items;
     {
       mutex_lock lock(mutex_);
-      const bool early = !may_go(ticket);
+      const bool early = ticket != next_;
       if (early) {
         const std::size_t kept = wanted_ ? 0 : places;
         if (wanted_) give_back(places);
@@ -54,10 +54,10 @@ class reorder_gate {
           before_wait();
           const counted_wait waiting(self, wait_kind::blocked);
           ++waiting_;
-          while (ticket + count > next_ + slots_.size() && !stopped_) turned_.wait(lock);
+          while (ticket + count > next_ + slots_.size()) turned_.wait(lock);
           --waiting_;
         }
-        if (!may_go(ticket)) {
+        if (ticket != next_) {
           // Whoever has the turn, or is releasing now, comes to them.
           Item* result = made.results;
           for (std::size_t i = 0; i < count; ++i) {
@@ -82,11 +82,11 @@ class reorder_gate {
   void in_turn(std::uint64_t ticket, worker& self, Write write, Release release, BeforeWait before_wait) {
     {
       mutex_lock lock(mutex_);
-      if (!may_go(ticket)) {
+      if (ticket != next_) {
         before_wait();
         const counted_wait waiting(self, wait_kind::blocked);
         ++waiting_;
-        while (!may_go(ticket)) turned_.wait(lock);
+        while (ticket != next_) turned_.wait(lock);
         --waiting_;
       }
     }
@@ -112,22 +112,10 @@ class reorder_gate {
     wanted_ = false;
   }
 
-  void stop() noexcept {
-    mutex_lock lock(mutex_);
-    stopped_ = true;
-    turned_.notify_all();
-  }
-
-  // What was put and never released because the run was stopped. Nobody may put anything any more.
-  template <class Take>
-  void leftovers(Take take) {
-    decltype(slots_) slots;
-    {
-      const mutex_lock lock(mutex_);
-      slots.swap(slots_);
-    }
-    for (slot& s : slots)  // without the mutex: whoever takes it may have to stop the run again
-      if (s.present && s.item) take(*std::move(s.item));
+  // Whether every ticket that has come has left.
+  [[nodiscard]] bool is_empty() const noexcept {
+    const mutex_lock lock(mutex_);
+    return std::none_of(slots_.begin(), slots_.end(), [](const slot& s) { return s.present; });
   }
 
  private:
@@ -135,11 +123,6 @@ class reorder_gate {
     bool present = false;
     std::optional<Item> item;
   };
-
-  // It has the turn, or there are no turns any more.
-  [[nodiscard]] bool may_go(std::uint64_t ticket) const noexcept PENSTOCK_REQUIRES(mutex_) {
-    return ticket == next_ || stopped_;
-  }
 
   // Results on their way out; on the stack, because the heap may have no room just then.
   class handful {
@@ -161,7 +144,7 @@ class reorder_gate {
   };
 
   // After the results of the first `left` tickets have left. By whoever had the turn: nobody has the next one's before all
-  // that are there have left. After a stop perhaps by several, in whatever order.
+  // that are there have left.
   template <class Release>
   void release_ready(std::size_t left, Release& release) {
     handful ready;
@@ -193,7 +176,6 @@ class reorder_gate {
   mutable mutex mutex_;  // guards what follows
   std::vector<slot> slots_ PENSTOCK_GUARDED_BY(mutex_);
   std::uint64_t next_ PENSTOCK_GUARDED_BY(mutex_) = 0;  // the ticket whose turn it is
-  bool stopped_ PENSTOCK_GUARDED_BY(mutex_) = false;
   std::size_t waiting_ PENSTOCK_GUARDED_BY(mutex_) = 0;
   std::size_t kept_ PENSTOCK_GUARDED_BY(mutex_) = 0;  // places
   bool wanted_ PENSTOCK_GUARDED_BY(mutex_) = false;

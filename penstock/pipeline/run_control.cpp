@@ -138,10 +138,7 @@ void run_control::request_stop() noexcept {
   draining_ = true;
   stop_.request_stop();
   drain_.request_stop();
-  for (const auto& n : nodes_) {
-    n->close_input();
-    n->stop();
-  }
+  for (const auto& n : nodes_) n->close_input();
   for (const auto& n : nodes_) may_have_ended(*n);
 }
 

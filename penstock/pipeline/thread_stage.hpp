@@ -60,10 +60,6 @@ class thread_stage final : public entered_stage<In> {
   [[nodiscard]] bool has_own_threads() const noexcept override { return stage_traits::is_per_worker<F>; }
   void serve(worker& self, crew_member& me) override;
 
-  void stop() noexcept override {
-    if constexpr (!std::is_void_v<out>)
-      if (gate_) gate_->stop();
-  }
   void hand_back_rest() noexcept override;
 
   bool await(envelope<In>* items, std::size_t count, crew_member& me) noexcept override;
@@ -175,9 +171,7 @@ void thread_stage<In, F>::hand_back_rest() noexcept {
   entered_stage<In>::hand_back_rest();
   if constexpr (!std::is_void_v<out>) {
     assert(policy_.control().stopping() || next_->no_place_is_lost());
-    // Finished results that were waiting for their turn: they belong to the next stage, whose input is closed and
-    // counts them.
-    if (gate_) gate_->leftovers([&](result_envelope&& e) { next_->accept(&e, 1); });
+    assert(!gate_ || gate_->is_empty());
   }
 }
 

@@ -243,30 +243,16 @@ TEST(simulated_gate, a_turn_that_is_written_waits_for_those_before_it_and_lets_t
   });
 }
 
-TEST(simulated_gate, a_stop_lets_everybody_go) {
-  try_it(without_haste(2), 0, [] {
-    way_out e(1);
-    {
-      const thread ahead([&] { e.put(2); });
-      const thread writer([&] { e.write_in_turn(3, {30}); });
-      (void)sleep_for(1ms, {});
-      e.gate.stop();
-    }
-    check(e.out == std::vector{20, 30} || e.out == std::vector{30, 20});
-    check(e.put(7), "in whatever order");
-    std::vector<int> left;
-    e.gate.leftovers([&](int i) { left.push_back(i); });
-    check(left.empty());
-  });
+TEST(simulated_gate, is_empty_when_all_that_came_have_left) {
   alone([] {
     way_out e(3);
+    check(e.gate.is_empty());
     e.put(1);
-    e.skip(2);
-    e.gate.stop();
-    std::vector<int> left;
-    e.gate.leftovers([&](int i) { left.push_back(i); });
-    e.gate.leftovers([&](int i) { left.push_back(i); });
-    check(left == std::vector{10}, "once");
+    check(!e.gate.is_empty(), "one whose turn has not come");
+    e.skip(0);
+    check(e.gate.is_empty());
+    e.skip(3);
+    check(!e.gate.is_empty(), "nor has that of this one, which has no result");
   });
 }
 
