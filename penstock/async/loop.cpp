@@ -15,21 +15,22 @@ namespace penstock {
 constinit thread_local loop* loop::here_ = nullptr;
 
 namespace {
-std::int64_t now_ns() noexcept {
-  return std::chrono::duration_cast<std::chrono::nanoseconds>(system::clock::now().time_since_epoch()).count();
-}
 unique_fd checked(int fd, const char* what) {
   if (fd < 0) throw std::system_error(errno, std::generic_category(), what);
   return unique_fd(fd);
 }
 }  // namespace
 
+std::int64_t loop::time() noexcept {
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(system::clock::now().time_since_epoch()).count();
+}
+
 loop::loop()
     : number_([] {
         static std::atomic<std::uint64_t> last = 0;
         return last.fetch_add(1, std::memory_order_relaxed) + 1;  // a count; orders nothing
       }()),
-      timers_(now_ns()),
+      timers_(time()),
       epoll_(checked(::epoll_create1(EPOLL_CLOEXEC), "epoll_create1")),
       wake_(checked(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), "eventfd")) {
   assert(!here_ && "penstock: a thread has one loop; inside of a task, co_await instead of run()");
@@ -153,11 +154,12 @@ void loop::run_ready(const bool& go_on) noexcept {
 
 void loop::run_while(const bool& go_on) noexcept {
   while (go_on) {
+    turn_time_ = 0;
     run_ready(go_on);
     const bool idle = ready_.empty() && chores_.empty();
     if (go_on && (idle || watches_)) poll(idle);
     deliver();
-    if (timed_) timers_.expire(now_ns(), resumptions_per_turn);
+    if (timed_) timers_.expire(time(), resumptions_per_turn);
   }
 }
 
@@ -170,7 +172,7 @@ void loop::poll(bool may_sleep) noexcept {
       timed_ = false;
       for_ever = true;
     } else {
-      const std::int64_t left = std::max<std::int64_t>(0, next - now_ns());
+      const std::int64_t left = std::max<std::int64_t>(0, next - time());
       wait.tv_sec = static_cast<std::time_t>(left / 1'000'000'000);
       wait.tv_nsec = static_cast<long>(left % 1'000'000'000);
       may_sleep = left > 0;
@@ -184,6 +186,7 @@ void loop::poll(bool may_sleep) noexcept {
   std::array<epoll_event, 512> events;
   const int count =
       ::epoll_pwait2(epoll_.get(), events.data(), static_cast<int>(events.size()), for_ever ? nullptr : &wait, nullptr);
+  turn_time_ = 0;
   if (may_sleep) {
     notice* mark = asleep();
     posted_.compare_exchange_strong(mark, nullptr, std::memory_order_acq_rel);

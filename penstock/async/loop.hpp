@@ -28,8 +28,8 @@
 #include <cstddef>
 #include <cstdint>
 
-#include <penstock/base/links.hpp>
 #include <penstock/async/timer_wheel.hpp>
+#include <penstock/base/links.hpp>
 #include <penstock/base/system.hpp>
 #include <penstock/base/unique_fd.hpp>
 
@@ -118,6 +118,11 @@ class loop {
   void go_on_with(std::coroutine_handle<> next) noexcept { next_ = next; }
   // Resumes `first`, and what goes on from it, here and now. False, and nothing was done, if that is nested too deeply.
   [[nodiscard]] bool run_nested(std::coroutine_handle<> first) noexcept;
+  // ns; looked up once in a turn of the loop at most: for what is counted, not for what is awaited.
+  [[nodiscard]] std::int64_t turn_time() noexcept {
+    if (turn_time_ == 0) turn_time_ = time();
+    return turn_time_;
+  }
   // Until `go_on` is false.
   void run_while(const bool& go_on) noexcept;
 
@@ -138,6 +143,7 @@ class loop {
   // Looks at the descriptors; waits for them, for the next timer and for post() if `may_sleep`.
   void poll(bool may_sleep) noexcept;
   static notice* asleep() noexcept;
+  static std::int64_t time() noexcept;
 
   static constinit thread_local loop* here_;
 
@@ -149,6 +155,7 @@ class loop {
   int depth_ = 0;
   void* batch_ = nullptr;  // the events that poll() is telling about
   int batch_left_ = 0;
+  std::int64_t turn_time_ = 0;  // 0: not looked up
   timer_wheel timers_;
   bool timed_ = false;                 // whether there may be timers
   notice* being_delivered_ = nullptr;  // a list

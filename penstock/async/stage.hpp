@@ -153,7 +153,8 @@ class async_stage final : public entered_stage<In> {
   // One attempt. What it throws is the function's.
   task<> attempt(shift& s, envelope<In>& e, std::uint64_t ticket, bool keep, bool& called);
   task<value> call(argument item);
-  void share_out_thread_time(shift& s, std::int64_t now) noexcept;
+  // At most once a millisecond, or `at_once`.
+  void share_out_thread_time(shift& s, std::int64_t now, bool at_once = false) noexcept;
 
   const std::size_t in_flight_;
   F function_;
@@ -193,7 +194,7 @@ class async_stage<In, F>::call_under_way {
   ~call_under_way() {
     if (shift_.begun == this) shift_.begun = nullptr;
     if (!counts_) return;
-    const std::int64_t now = now_ns();
+    const std::int64_t now = loop::here().turn_time();
     stage_.under_way_.one_less(now);
     stage_.share_out_thread_time(shift_, now);
   }
@@ -201,7 +202,7 @@ class async_stage<In, F>::call_under_way {
   call_under_way& operator=(const call_under_way&) = delete;
   void waits() noexcept {
     counts_ = true;
-    stage_.under_way_.one_more(now_ns());
+    stage_.under_way_.one_more(loop::here().turn_time());
   }
 
  private:
@@ -214,8 +215,8 @@ class async_stage<In, F>::call_under_way {
 template <class In, class F>
 class async_stage<In, F>::held_up {
  public:
-  explicit held_up(time_of_many& where) noexcept : where_(where) { where_.one_more(now_ns()); }
-  ~held_up() { where_.one_less(now_ns()); }
+  explicit held_up(time_of_many& where) noexcept : where_(where) { where_.one_more(loop::here().turn_time()); }
+  ~held_up() { where_.one_less(loop::here().turn_time()); }
   held_up(const held_up&) = delete;
   held_up& operator=(const held_up&) = delete;
 
@@ -328,7 +329,7 @@ task<> async_stage<In, F>::work(shift& s) {
   while (!policy_.control().stopping()) {
     co_await in_flight.room();
     if (entrance_.waiting() == 0) {
-      share_out_thread_time(s, now_ns());
+      share_out_thread_time(s, loop::here().turn_time());
       const bool some = co_await item_wait(*this);
       if (!some) break;
     }
@@ -355,7 +356,7 @@ task<> async_stage<In, F>::work(shift& s) {
     if (s.begun) std::exchange(s.begun, nullptr)->waits();
   }
   co_await in_flight.wait();
-  share_out_thread_time(s, now_ns());
+  share_out_thread_time(s, now_ns(), true);
 }
 
 template <class In, class F>
@@ -485,9 +486,10 @@ task<> async_stage<In, F>::attempt(shift& s, envelope<In>& e, std::uint64_t tick
 }
 
 template <class In, class F>
-void async_stage<In, F>::share_out_thread_time(shift& s, std::int64_t now) noexcept {
+void async_stage<In, F>::share_out_thread_time(shift& s, std::int64_t now, bool at_once) noexcept {
+  if (now - s.shared_out < 1'000'000 && !at_once) return;
   s.me.usage.worked(*this, now - std::exchange(s.shared_out, now));
-  s.me.usage.settle(now);
+  s.me.usage.settle(now, at_once);
 }
 
 template <class In, class F>
