@@ -131,6 +131,30 @@ TEST(errors, a_limit_by_rate_counts_from_the_number_given_on) {
   EXPECT_EQ(failure_of([&] { return half_fail(4); }).place().number, 4u);
 }
 
+// Which may cost more than the work.
+struct with_a_long_name {
+  int number;
+  static inline std::atomic<int> asked = 0;
+  friend std::string item_label(const with_a_long_name& item) {
+    ++asked;
+    return "number " + std::to_string(item.number);
+  }
+};
+
+TEST(errors, an_item_is_asked_for_its_name_when_there_is_something_to_tell_of_it) {
+  std::vector<with_a_long_name> items;
+  for (int i = 1; i <= 20; ++i) items.push_back({i});
+  const report r = from(items) |
+                   sink("s",
+                        [](const with_a_long_name& item) {
+                          if (item.number == 3) throw std::runtime_error("no");
+                        },
+                        {.on_error = on_error::skip}) |
+                   run();
+  EXPECT_EQ(r.failures.at(0).place.label, "number 3");
+  EXPECT_EQ(with_a_long_name::asked, 1);
+}
+
 TEST(errors, a_retry_succeeds_without_a_trace_but_the_count) {
   std::atomic<int> calls = 0;
   const auto r = from(numbers(10)) |
