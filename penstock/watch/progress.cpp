@@ -122,9 +122,13 @@ std::vector<std::string> progress_block(const report& now, const report& before,
   lines.push_back(cut(
       paint(bold, headline(now, before, options)) + " · " + duration_text(now.wall) + paint(dim, "  " + options.title),
       columns));
-  std::size_t width = 5;
-  for (const stage_report& s : now.stages) width = std::max(width, columns_of(s.name));
-  lines.push_back(cut(paint(dim, "  " + padded("stage", width) + "       done       rate  queue    busy"), columns));
+  std::size_t width = 5, digits = 2;
+  for (const stage_report& s : now.stages) {
+    width = std::max(width, columns_of(s.name));
+    digits = std::max(digits, std::to_string(s.at_once()).size());
+  }
+  lines.push_back(
+      cut(paint(dim, "  " + padded("stage", width + digits) + "     done       rate  queue    busy"), columns));
   const std::size_t slowest = now.bottleneck();
   for (std::size_t i = 1; i < now.stages.size(); ++i) {
     const stage_report& s = now.stages[i];
@@ -136,8 +140,8 @@ std::vector<std::string> progress_block(const report& now, const report& before,
     char text[160];
     std::snprintf(text, sizeof text, "%7llu %10s  ", static_cast<unsigned long long>(done),
                   rate_text(rate(done, had, now, before)).c_str());
-    std::string line = "  " + padded(s.name, width) + paint(dim, " ×" + std::to_string(s.at_once())) +
-                       (s.at_once() < 10 ? " " : "") + text;
+    std::string line =
+        "  " + padded(s.name, width) + paint(dim, " ×" + padded(std::to_string(s.at_once()), digits)) + text;
     line += padded(std::to_string(s.waiting) + '/' + std::to_string(s.capacity), 7) + "  " + bar(busy, 10);
     std::snprintf(text, sizeof text, "%4.0f %%", 100 * busy);
     line += text;

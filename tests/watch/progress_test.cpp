@@ -48,6 +48,16 @@ TEST(progress, shows_counts_rates_queues_the_bottleneck_and_what_is_left) {
   EXPECT_EQ(lines[3], "  upload ×12     40     10.0/s  0/16     ██          20 %");
 }
 
+TEST(progress, the_columns_stand_however_many_are_in_flight) {
+  report now = snapshot(40, 4s);
+  now.stages[2].workers = 1;
+  now.stages[2].in_flight = 10'000;
+  const auto lines = progress_block(now, snapshot(20, 2s), {}, 120, false);
+  EXPECT_EQ(lines[1], "  stage           done       rate  queue    busy");
+  EXPECT_EQ(lines[2], "  resize ×2         40     10.0/s  3/4      █████████▊  97 %  ◀ bottleneck");
+  EXPECT_EQ(lines[3], "  upload ×10000     40     10.0/s  0/16     ██          20 %");
+}
+
 TEST(progress, no_line_is_wider_than_the_terminal) {
   for (std::size_t columns = 1; columns < 130; ++columns)
     for (const std::string& line : progress_block(snapshot(40, 4s), {}, {.title = "photos → gallery"}, columns, true)) {
