@@ -25,9 +25,9 @@
 #include <type_traits>
 #include <utility>
 
-#include <penstock/base/links.hpp>
 #include <penstock/async/loop.hpp>
 #include <penstock/base/expected.hpp>
+#include <penstock/base/links.hpp>
 #include <penstock/queue/ring.hpp>
 #include <penstock/queue/status.hpp>
 

@@ -32,9 +32,9 @@
 #include <unordered_map>
 #include <utility>
 
-#include <penstock/base/links.hpp>
 #include <penstock/async/loop.hpp>
 #include <penstock/async/task.hpp>
+#include <penstock/base/links.hpp>
 #include <penstock/base/system.hpp>
 
 namespace penstock {

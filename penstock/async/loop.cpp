@@ -154,7 +154,6 @@ void loop::run_ready(const bool& go_on) noexcept {
 
 void loop::run_while(const bool& go_on) noexcept {
   while (go_on) {
-    turn_time_ = 0;
     run_ready(go_on);
     const bool idle = ready_.empty() && chores_.empty();
     if (go_on && (idle || watches_)) poll(idle);
@@ -183,10 +182,11 @@ void loop::poll(bool may_sleep) noexcept {
       if (!posted_.compare_exchange_strong(none, asleep(), std::memory_order_acq_rel)) return;
     }
   }
+  if (may_sleep && sleep_) sleep_->one_more(time());
   std::array<epoll_event, 512> events;
   const int count =
       ::epoll_pwait2(epoll_.get(), events.data(), static_cast<int>(events.size()), for_ever ? nullptr : &wait, nullptr);
-  turn_time_ = 0;
+  if (may_sleep && sleep_) sleep_->one_less(time());
   if (may_sleep) {
     notice* mark = asleep();
     posted_.compare_exchange_strong(mark, nullptr, std::memory_order_acq_rel);

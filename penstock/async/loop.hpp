@@ -31,6 +31,7 @@
 #include <penstock/async/timer_wheel.hpp>
 #include <penstock/base/links.hpp>
 #include <penstock/base/system.hpp>
+#include <penstock/base/time_of_many.hpp>
 #include <penstock/base/unique_fd.hpp>
 
 namespace penstock {
@@ -118,11 +119,13 @@ class loop {
   void go_on_with(std::coroutine_handle<> next) noexcept { next_ = next; }
   // Resumes `first`, and what goes on from it, here and now. False, and nothing was done, if that is nested too deeply.
   [[nodiscard]] bool run_nested(std::coroutine_handle<> first) noexcept;
-  // ns; looked up once in a turn of the loop at most: for what is counted, not for what is awaited.
-  [[nodiscard]] std::int64_t turn_time() noexcept {
-    if (turn_time_ == 0) turn_time_ = time();
-    return turn_time_;
+  // ns; looked up once at most while a coroutine runs: for what is counted, not for what is awaited.
+  [[nodiscard]] std::int64_t now() noexcept {
+    if (now_ == 0) now_ = time();
+    return now_;
   }
+  // The time in which the thread sleeps because nothing is to be done is added there from now on. It outlives the loop.
+  void counts_sleep_in(time_of_many& there) noexcept { sleep_ = &there; }
   // Until `go_on` is false.
   void run_while(const bool& go_on) noexcept;
 
@@ -131,6 +134,7 @@ class loop {
   static constexpr int deepest = 32;
 
   void resume(std::coroutine_handle<> h) noexcept {
+    now_ = 0;
     next_ = h;
     do {
       const std::coroutine_handle<> now = next_;
@@ -155,7 +159,8 @@ class loop {
   int depth_ = 0;
   void* batch_ = nullptr;  // the events that poll() is telling about
   int batch_left_ = 0;
-  std::int64_t turn_time_ = 0;  // 0: not looked up
+  std::int64_t now_ = 0;  // 0: not looked up
+  time_of_many* sleep_ = nullptr;
   timer_wheel timers_;
   bool timed_ = false;                 // whether there may be timers
   notice* being_delivered_ = nullptr;  // a list

@@ -23,9 +23,9 @@
 #include <utility>
 #include <vector>
 
-#include <penstock/base/links.hpp>
 #include <penstock/async/loop.hpp>
 #include <penstock/async/when.hpp>
+#include <penstock/base/links.hpp>
 #include <penstock/base/mutex.hpp>
 #include <penstock/base/system.hpp>
 

@@ -39,12 +39,12 @@
 #include <penstock/async/sleep.hpp>
 #include <penstock/async/task.hpp>
 #include <penstock/async/when.hpp>
+#include <penstock/base/time_of_many.hpp>
 #include <penstock/pipeline/entered_stage.hpp>
 #include <penstock/pipeline/pipeline.hpp>
 #include <penstock/pipeline/run_control.hpp>
 #include <penstock/pipeline/stage_function.hpp>
 #include <penstock/pipeline/stage_policy.hpp>
-#include <penstock/pipeline/time_of_many.hpp>
 
 namespace penstock {
 
@@ -162,6 +162,7 @@ class async_stage final : public entered_stage<In> {
   // Of the calls, from their first wait on; what comes before is the thread's time. Of those, how long they have waited for
   // room or for their turn, and for their next attempt.
   time_of_many under_way_, blocked_, paused_;
+  time_of_many asleep_;  // the thread
 };
 
 // --- below: how ---
@@ -194,7 +195,7 @@ class async_stage<In, F>::call_under_way {
   ~call_under_way() {
     if (shift_.begun == this) shift_.begun = nullptr;
     if (!counts_) return;
-    const std::int64_t now = loop::here().turn_time();
+    const std::int64_t now = loop::here().now();
     stage_.under_way_.one_less(now);
     stage_.share_out_thread_time(shift_, now);
   }
@@ -202,7 +203,7 @@ class async_stage<In, F>::call_under_way {
   call_under_way& operator=(const call_under_way&) = delete;
   void waits() noexcept {
     counts_ = true;
-    stage_.under_way_.one_more(loop::here().turn_time());
+    stage_.under_way_.one_more(now_ns());
   }
 
  private:
@@ -215,8 +216,8 @@ class async_stage<In, F>::call_under_way {
 template <class In, class F>
 class async_stage<In, F>::held_up {
  public:
-  explicit held_up(time_of_many& where) noexcept : where_(where) { where_.one_more(loop::here().turn_time()); }
-  ~held_up() { where_.one_less(loop::here().turn_time()); }
+  explicit held_up(time_of_many& where) noexcept : where_(where) { where_.one_more(loop::here().now()); }
+  ~held_up() { where_.one_less(loop::here().now()); }
   held_up(const held_up&) = delete;
   held_up& operator=(const held_up&) = delete;
 
@@ -324,12 +325,14 @@ void async_stage<In, F>::serve(worker&, crew_member& me) {
 
 template <class In, class F>
 task<> async_stage<In, F>::work(shift& s) {
+  loop::here().counts_sleep_in(asleep_);
   group in_flight({.in_flight = in_flight_});
   std::optional<task<>> next;  // made before its item is taken: if there is no memory for it, nothing is lost
-  while (!policy_.control().stopping()) {
+  for (std::size_t begun = 0; !policy_.control().stopping(); ++begun) {
+    if (begun % 64 == 63) co_await yield_to_others();  // those under way may be able to go on
     co_await in_flight.room();
     if (entrance_.waiting() == 0) {
-      share_out_thread_time(s, loop::here().turn_time());
+      share_out_thread_time(s, now_ns());
       const bool some = co_await item_wait(*this);
       if (!some) break;
     }
@@ -501,17 +504,16 @@ void async_stage<In, F>::add_shares(stage_report& r, std::int64_t now) const noe
   const auto share = [&](std::int64_t of_calls) {
     return std::clamp(static_cast<double>(of_calls) / (life * static_cast<double>(in_flight_)), 0.0, 1.0);
   };
-  // Of its thread: on a processor, or waiting for one.
-  const double ran = std::min(1.0, static_cast<double>(this->ran_ns()) / life);
-  const double crowded = std::min(1 - ran, static_cast<double>(this->crowded_ns()) / life);
+  r.thread =
+      std::clamp(1 - (static_cast<double>(t.starved) + static_cast<double>(asleep_.total(now))) / life, 0.0, 1.0);
   const double under_way = share(under_way_.total(now));
   r.blocked = std::min(share(blocked_.total(now)), under_way);
   r.paused = std::min(share(paused_.total(now)), under_way - r.blocked);
-  r.busy = std::clamp(ran + crowded, under_way - r.blocked - r.paused, 1 - r.blocked - r.paused);
+  r.busy = std::clamp(r.thread, under_way - r.blocked - r.paused, 1 - r.blocked - r.paused);
   r.starved = 1 - r.busy - r.blocked - r.paused;
   if (r.busy == 0) return;
-  r.processor = std::min(1.0, ran / r.busy);
-  r.crowded = std::min(1 - r.processor, crowded / r.busy);
+  r.processor = std::min(1.0, static_cast<double>(this->ran_ns()) / (r.busy * life));
+  r.crowded = std::min(1 - r.processor, static_cast<double>(this->crowded_ns()) / (r.busy * life));
 }
 
 // --- in a pipeline ---

@@ -27,8 +27,8 @@
 #include <type_traits>
 #include <utility>
 
-#include <penstock/base/links.hpp>
 #include <penstock/async/loop.hpp>
+#include <penstock/base/links.hpp>
 
 namespace penstock {
 

@@ -7,7 +7,8 @@
 // THREADS  All members at the same time. One thread at a time releases, outside of the lock, because releasing may wait
 //          for room.
 // ENDING   None of its own: when a run is being stopped every ticket that was given out still comes, as soon as those who
-//          have it are done, and finds the way out closed.
+//          have it are done, and finds the way out closed. Whoever waits here waits for those: what they need, he must not
+//          hold.
 // MEMORY   `window` results at most.
 #pragma once
 

@@ -106,11 +106,15 @@ std::string relief(const report& r, std::size_t index) {
                            : stage.least_workers == stage.most_workers
                                ? "more workers than " + std::to_string(stage.workers)
                                : "a range that ends above " + std::to_string(stage.most_workers);
-  std::string advice =
-      !computes ? "it mostly waits for something outside: " + more + " would raise the rate"
-      : stage.in_flight
-          ? "it computes, all on one thread, and processors are free: a stage of threads would raise the rate"
-          : "it computes, and processors are free: " + more + " would raise the rate";
+  std::string advice;
+  if (stage.in_flight && stage.thread > .9 * stage.busy)
+    advice = computes
+                 ? "it computes, all on one thread, and processors are free: a stage of threads would raise the rate"
+                 : "its one thread waits in the function: a stage of threads, or on() a pool, would raise the rate";
+  else if (computes)
+    advice = "it computes, and processors are free: " + more + " would raise the rate";
+  else
+    advice = "it mostly waits for something outside: " + more + " would raise the rate";
   if (const stage_report* next = next_limit(r, index); next && next->busy > .05)
     advice += " until \"" + next->name + "\" (" + percent(next->busy) + " busy) is full";
   return advice;
@@ -308,9 +312,9 @@ std::string to_json(const report& r) {
         << s.in_flight << R"(,"in":)" << s.in << R"(,"passed":)" << s.passed << R"(,"filtered":)" << s.filtered
         << R"(,"failed":)" << s.failed << R"(,"dead_lettered":)" << s.dead_lettered << R"(,"returned":)" << s.returned
         << R"(,"out":)" << s.out << R"(,"retried":)" << s.retried << R"(,"busy":)" << s.busy << R"(,"starved":)"
-        << s.starved << R"(,"blocked":)" << s.blocked << R"(,"paused":)" << s.paused << R"(,"processor":)"
-        << s.processor << R"(,"crowded":)" << s.crowded << R"(,"least_workers":)" << s.least_workers
-        << R"(,"most_workers":)" << s.most_workers << R"(,"scaling":[)";
+        << s.starved << R"(,"blocked":)" << s.blocked << R"(,"paused":)" << s.paused << R"(,"thread":)" << s.thread
+        << R"(,"processor":)" << s.processor << R"(,"crowded":)" << s.crowded << R"(,"least_workers":)"
+        << s.least_workers << R"(,"most_workers":)" << s.most_workers << R"(,"scaling":[)";
     const char* between = "";
     for (const scaling_step& step : s.scaling) {
       out << between << R"({"at_s":)" << seconds(step.at) << R"(,"from":)" << step.from << R"(,"to":)" << step.to

@@ -70,6 +70,7 @@ struct stage_report {
   std::uint64_t retried = 0;   // attempts beyond the first
 
   double busy = 0, starved = 0, blocked = 0, paused = 0;
+  double thread = 0;             // of a stage of coroutines: the share in which its thread had something to do
   double processor = 0;          // processor time as a share of busy time; known once the run has ended
   double crowded = 0;            // the share in which it was ready to run and no processor was free; known then, too
   duration_quantiles service{};  // time in the function, per attempt; fast functions are sampled

@@ -60,11 +60,12 @@ void scaler::run() {
 
 bool scaler::all_idle() const noexcept {
   return std::all_of(posts_.begin(), posts_.end(), [](const post& p) {
-    return p.at.present() == p.at.range().least() && p.at.is_idle() && !p.at.has_work();
+    return p.at.present() == p.at.range().least() && p.at.is_idle() && !p.at.has_work() && p.removed == 0;
   });
 }
 
 void scaler::look_at(post& p, double free_processors) {
+  send_threads_home(p);
   const scaling::observation o = observe(p.at, now_ns(), free_processors);
   const scaling::decision d = p.rule.look(o);
   if (d.workers > o.workers && !p.no_more_threads) grow(p, d.workers, d.why);
@@ -91,10 +92,17 @@ void scaler::shrink(post& p, std::size_t to, scaling_reason why) {
   const std::size_t from = p.at.present();
   for (std::size_t i = from; i > to; --i) {
     p.at.remove_worker(now_ns());
-    means_.remove_thread();
+    ++p.removed;
   }
+  send_threads_home(p);
   note(p, from, why);
   means_.worker_removed(p.at);
+}
+
+// Not before the worker has gone: until then there must be as many threads as workers, or there may be none for the stage
+// behind, which that worker may be waiting for.
+void scaler::send_threads_home(post& p) {
+  for (; p.removed > p.at.leaving(); --p.removed) means_.remove_thread();
 }
 
 void scaler::note(post& p, std::size_t from, scaling_reason why) {

@@ -49,11 +49,13 @@ class scaler {
     scaling rule;
     std::vector<scaling_step> steps{};
     bool no_more_threads = false;
+    std::size_t removed = 0;  // so many workers whose threads have not been sent home
   };
   void wake() noexcept;
   void look_at(post& p, double free_processors);
   void grow(post& p, std::size_t to, scaling_reason why);
   void shrink(post& p, std::size_t to, scaling_reason why);
+  void send_threads_home(post& p);
   void note(post& p, std::size_t from, scaling_reason why);
   [[nodiscard]] bool all_idle() const noexcept;
 

@@ -60,6 +60,7 @@ class alignas(64) worker {
   }
   void wait_ends(std::int64_t now, std::int64_t ran_dry = 0) noexcept {
     const std::int64_t since = waiting_since_.load(std::memory_order_relaxed);
+    if (since == 0) return;  // it has ended: the run is being stopped
     const std::int64_t idle = idle_since(since, ran_dry, now);
     waited_[static_cast<std::size_t>(kind_.load(std::memory_order_relaxed))].add(
         static_cast<std::uint64_t>(idle > since ? idle - since : 0));

@@ -102,6 +102,22 @@ TEST(async_stage_report, calls_before_their_next_attempt_are_paused) {
   EXPECT_EQ(line.wait().returned, 2u);
 }
 
+TEST(async_stage_report, a_call_that_holds_up_the_thread_holds_up_the_stage) {
+  latch_gate gate;
+  const auto waits = [&](int) -> task<> {
+    gate.pass();
+    co_return;
+  };
+  auto line = from<int>() | sink("s", waits, {.in_flight = 4}) | start();
+  until(line, {0, 0, 0});
+  line.push(1);
+  until(line, {1, 0, 0});
+  EXPECT_GT(line.snapshot().stages[1].thread, .9);
+  gate.open();
+  line.close();
+  EXPECT_EQ(line.wait().delivered, 1u);
+}
+
 TEST(async_stage_report, calls_that_compute_are_as_busy_as_their_thread) {
   const auto computes = [](int) -> task<> {
     const auto end = std::chrono::steady_clock::now() + 100us;

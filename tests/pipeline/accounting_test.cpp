@@ -1,8 +1,6 @@
 // The sums of a report, its histogram, and what a worker's clock says.
 #include <chrono>
 
-#include <penstock/pipeline/time_of_many.hpp>
-
 #include "tests/pipeline/pipeline_testing.hpp"
 
 namespace penstock {
@@ -245,19 +243,18 @@ TEST(histogram, small_sets_are_told_exactly) {
   EXPECT_EQ(histogram::quantiles({&a, &b}).p50.count(), 2);
 }
 
-TEST(time_of_many, is_added_up_as_far_as_it_has_come) {
-  time_of_many calls;
-  EXPECT_EQ(calls.total(1000), 0);
-  calls.one_more(1000);
-  EXPECT_EQ(calls.total(1000), 0);
-  EXPECT_EQ(calls.total(1010), 10);
-  calls.one_more(1020);
-  EXPECT_EQ(calls.total(1030), 40);
-  EXPECT_EQ(calls.total(1015), 20) << "asked just before: nothing is taken back";
-  calls.one_less(1030);
-  EXPECT_EQ(calls.total(1035), 45);
-  calls.one_less(1040);
-  EXPECT_EQ(calls.total(9000), 50);
+// As one is who is hired when its stage has been declared at its end.
+TEST(accounting, who_has_ended_waits_no_more) {
+  worker w;
+  w.begin(1'000, true);
+  w.wait_ends(1'010);
+  w.end(1'030, 0);
+  w.wait_ends(1'040);
+  w.wait_begins(wait_kind::unmanned, 1'050);
+  const worker::times t = w.spent(2'000, 0);
+  EXPECT_EQ(t.life, 30u);
+  EXPECT_EQ(t.starved, 10u);
+  EXPECT_EQ(t.unmanned, 0u);
 }
 
 TEST(accounting, a_snapshot_counts_a_wait_under_way_and_ends_it) {

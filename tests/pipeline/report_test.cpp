@@ -53,12 +53,24 @@ TEST(report, says_so_when_coroutines_compute) {
   auto r = three_stages(.7, .97, .2, 1);
   r.stages[1].workers = 1;
   r.stages[1].in_flight = 1000;
+  r.stages[1].thread = .96;
   r.stages[1].processor = .8;  // of the two processors or more that the tests run on one is free
   EXPECT_EQ(
       r.bottleneck_sentence(),
       "\"a\" is the bottleneck: its 1000 in flight are 97 % busy, and the source waits for it 70 % of the time; it "
       "computes, all on one thread, and processors are free: a stage of threads would raise the rate until \"b\" (20 "
       "% busy) is full.");
+}
+
+TEST(report, says_so_when_coroutines_hold_up_their_thread) {
+  auto r = three_stages(.7, .97, .2, 0);
+  r.stages[1].in_flight = 1000;
+  r.stages[1].thread = .3;
+  EXPECT_NE(r.bottleneck_sentence().find("more than 1000 in flight would raise the rate"), std::string::npos);
+  r.stages[1].thread = .95;
+  EXPECT_NE(r.bottleneck_sentence().find("its one thread waits in the function: a stage of threads, or on() a pool"),
+            std::string::npos)
+      << r.bottleneck_sentence();
 }
 
 TEST(report, says_so_when_the_time_goes_into_retries) {

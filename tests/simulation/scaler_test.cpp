@@ -1,5 +1,7 @@
 // What is done about the number of a stage's workers, and what it costs: at a stage that says it has work to do.
+#include <algorithm>
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -50,6 +52,7 @@ class shop : public node {
     while (worker* const w = hire(now_ns())) at_work_.push_back(w);
   }
   [[nodiscard]] bool is_open() const { return !at_work_.empty(); }
+  [[nodiscard]] std::size_t at_work() const { return at_work_.size(); }
   void rest() {
     for (worker* w : at_work_) let_go(*w, wait_kind::starved, now_ns());
     at_work_.clear();
@@ -128,6 +131,21 @@ TEST(simulated_scaler, workers_and_their_threads_come_and_go) {
     check(first.size() == 3 && first[0].from == 1 && first[0].to == 2 && first[1].from == 2 && first[1].to == 4);
     check(first[0].why == scaling_reason::waits_outside && first[2].why == scaling_reason::idle && first[2].to == 1);
     check(first[0].at < 200ms && first[2].at < 3200ms && second.size() == 2 && second[0].at > 3s);
+  });
+}
+
+TEST(simulated_scaler, who_is_still_at_work_keeps_his_thread) {
+  try_some([] {
+    street s(1, {1, 4});
+    while (s.removed_from.empty()) {
+      s.notice();
+      s.at(0).busy(1ms, 60 / std::max<std::size_t>(1, s.at(0).at_work()));  // no more for any worker more
+    }
+    const std::size_t there = s.at(0).at_work();
+    check(there > s.at(0).present() && s.threads == static_cast<int>(there) - 1, "told to go, and not gone");
+    s.at(0).rest();
+    (void)sleep_for(3s, {});
+    check(s.at(0).present() == 1 && s.threads == 0);
   });
 }
 

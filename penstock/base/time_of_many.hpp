@@ -5,7 +5,7 @@
 //   calls.one_more(now);  ...  calls.one_less(now);      // ns, of a clock that does not go back
 //   calls.total(now);                                    // ns
 //
-// THREADS  One changes it; total() from any, which may miss a change that is being made.
+// THREADS  One changes it; total() from any. While a change is being made it may be off by what has come since the last one.
 #pragma once
 
 #include <algorithm>
