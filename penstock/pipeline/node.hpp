@@ -95,7 +95,7 @@ class node {
   void add_worker(std::int64_t now) noexcept;
   void remove_worker(std::int64_t now) noexcept;
   // Of those removed, how many are not free yet.
-  [[nodiscard]] std::size_t leaving() const noexcept { return leaving_.load(); }
+  [[nodiscard]] std::size_t leaving() const noexcept { return leaving_.load(std::memory_order_relaxed); }
 
   // In so much time at work: processor time that the stage has had, and time that it was ready and no processor was free.
   void used(std::int64_t at_work_ns, std::int64_t ran_ns, std::int64_t crowded_ns) noexcept;
