@@ -15,7 +15,9 @@
 // TIME      `timeout` ends an attempt whether or not the function takes a stop token: its task is destroyed where it waits.
 // THREADS   One, with a loop of its own. What computes there holds up all others: that belongs into a stage of threads.
 // MEMORY    At most `capacity` items wait before it and `in_flight` are in it; a result that finds no room waits in its task.
-// ENDING    A stop: what is in flight is finished; a function that takes a std::stop_token can be quicker.
+// FAIRNESS  However many items wait, after 64 calls those under way are looked after, too.
+// ENDING    A stop: what is in flight is finished, but for results of an each() that have not been taken; a function that
+//           takes a std::stop_token can be quicker.
 #pragma once
 
 #include <algorithm>

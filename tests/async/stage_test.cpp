@@ -19,6 +19,8 @@
 #include <penstock/async/stage.hpp>
 #include <penstock/base/exception_text.hpp>
 
+#include "tests/pipeline/pipeline_testing.hpp"
+
 namespace penstock {
 namespace {
 
@@ -79,6 +81,26 @@ TEST(async_stage, no_more_in_flight_than_allowed_however_slow_the_next_stage_is)
   EXPECT_EQ(most, 20);
   EXPECT_LE(r.stages[1].peak_waiting, 4u);
   EXPECT_LE(r.stages[2].peak_waiting, 1u);
+}
+
+TEST(async_stage, a_call_goes_on_though_items_never_end) {
+  testing::latch_gate gate;
+  int begun = 0, begun_until_it_went_on = 0;
+  const auto f = [&](int i) -> task<> {
+    ++begun;
+    if (i == 0) gate.pass();  // until all the others are there
+    if (i != 1) co_return;
+    co_await yield_to_others();
+    begun_until_it_went_on = begun;
+  };
+  auto line = from<int>() | sink("f", f, {.in_flight = 10, .capacity = 1000}) | start();
+  line.push(0);
+  gate.until_arrived(1);
+  for (int i = 1; i <= 1000; ++i) line.push(i);
+  gate.open();
+  line.close();
+  EXPECT_EQ(line.wait().delivered, 1001u);
+  EXPECT_LT(begun_until_it_went_on, 100);
 }
 
 TEST(async_stage, ordered_keeps_the_order_across_failed_and_filtered_items) {
