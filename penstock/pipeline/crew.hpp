@@ -21,13 +21,9 @@
 //             10 µs an item). So where a stage computes (node::computes(): most of its time at work is processor time), no
 //             thread is woken for it, and none begins a turn there, while as many as there are processors look for work
 //             or compute. Stages that wait for something outside are not held back.
-// SENTINEL    Items may take longer than they should. While a batch is under way and others sleep, one of the sleepers
-//             looks up from time to time: if a batch has been stuck for pace::stuck_ns, the rest of it is taken over and
-//             its results are sent on; if there is work and a processor is free, it joins in. Whoever stays stuck sends on
-//             the rest of his results himself, and is looked after again for what nobody was free to take over, each time
-//             after twice as long, up to a day. It looks after the computing ones, too: who takes far longer than such
-//             items took before no longer counts as one of those who keep a processor at work. Nobody looks up while
-//             nothing is under way: an idle crew costs nothing.
+// SUPERVISED  Items may take longer than they should. The supervisor (supervisor.hpp) then says that a thread is overdue: it
+//             no longer counts as searching or computing. If work is ready and no thread searches, or a processor is free,
+//             the supervisor has a sleeping thread called. An idle crew costs nothing.
 // FENCES      Crew members store what they did and look later on the same thread. Only those who are not of the crew (a
 //             push into an open pipeline, a stage with its own threads) need the full fence in notice().
 // THREADS     notice() and end() from anywhere; the rest from members.
@@ -45,6 +41,7 @@
 #include <penstock/base/mutex.hpp>
 #include <penstock/base/system.hpp>
 #include <penstock/pipeline/scratch.hpp>
+#include <penstock/pipeline/supervisor.hpp>
 #include <penstock/pipeline/thread_usage.hpp>
 
 namespace penstock {
@@ -65,8 +62,7 @@ class crew_member {
 
   // Around one turn at a stage. items: taken in it; with `pace`, whether that will, or may, take so long that others
   // should know.
-  void turn_begins(const node& at, const pace& p, std::size_t items, std::int64_t now) noexcept;
-  void long_turn_begins() noexcept { leave_duty(duty::on, duty::off); }
+  void turn_begins(const node& at, const pace& p, std::size_t items) noexcept;
   void turn_ends() noexcept;
   // In a turn: from here on it may take long (a wait for room, a pause before a retry).
   void goes_on_long() noexcept;
@@ -108,21 +104,16 @@ class crew_member {
 
   crew& crew_;
   const bool shared_;
-  system::atomic<std::int64_t> stuck_from_ = 0;  // ns, when a sentinel steps in; 0: nothing for it here
-  system::atomic<duty> duty_ = duty::on;         // a sentinel may set it to off
+  system::atomic<duty> duty_ = duty::on;  // the supervisor may set it to off
 
-  // The sentinel's, under the crew's mutex: how long it has put off stuck_from_ after stepping in, and to when.
-  std::int64_t respite_ = 0, respite_ends_ = 0;
-
-  // Its place among the members, and among the sleepers; the crew's mutex guards both.
+  // Its place among the sleepers; the crew's mutex guards it.
   struct place : link {
-    explicit place(crew_member& m) noexcept : who(m) {}
-    crew_member& who;
+    explicit place(crew_member& m) noexcept : member(m) {}
+    crew_member& member;
   };
-  place here_{*this}, asleep_{*this};
+  place asleep_{*this};
 
   system::atomic<std::uint32_t> called_ = 0;  // what it sleeps on; written under the crew's mutex
-  bool relieves_ = false;                     // its own
   bool in_vain_ = false;                      // its own: its last look for work found none
   scratch scratch_[2];
   int carried_side_ = 0;
@@ -131,11 +122,10 @@ class crew_member {
 
 class crew {
  public:
-  // nodes: the source first; they outlive the crew's threads.
-  explicit crew(const std::vector<std::unique_ptr<node>>& nodes) noexcept : nodes_(nodes) {}
+  // nodes: the source first; they outlive the crew's threads, as the supervisor does.
+  crew(const std::vector<std::unique_ptr<node>>& nodes, supervisor& s) noexcept : nodes_(nodes), supervisor_(s) {}
   crew(const crew&) = delete;
   crew& operator=(const crew&) = delete;
-  ~crew() { assert(members_.empty() && "a crew was destroyed while a thread serves in it"); }
 
   // Before the threads start: how many there will be.
   void expect(std::size_t members) noexcept {
@@ -148,8 +138,13 @@ class crew {
   void dismiss_one() noexcept;
   // A thread's whole life in the crew: turns until the end, or until it is dismissed.
   void serve(crew_member& me);
-  // Work was made ready by somebody who will not look for it.
+  // Work was made ready by a thread that will not look for it.
   void notice() noexcept;
+  // The supervisor's: a turn of this thread takes far longer than foreseen. REQUIRES: the thread is in the crew.
+  void overdue(crew_member& m) noexcept;
+  // The supervisor's: calls a sleeping thread if there is work for it. True if it did.
+  bool wake_one_if_useful() noexcept;
+  [[nodiscard]] supervisor& supervised_by() noexcept { return supervisor_; }
   // No more work will come: everyone goes home.
   void end() noexcept;
 
@@ -157,32 +152,23 @@ class crew {
   friend class crew_member;
   using place = crew_member::place;
 
-  void arrive(crew_member& me) noexcept;
-  void go_home(crew_member& me) noexcept;
   bool take_a_turn(crew_member& me);
   // Whether to look again rather than sleep. idle: how often it has found nothing; since: when it first asked the clock.
   [[nodiscard]] bool stays_up(int idle, std::int64_t& since) const noexcept;
   void lie_down(crew_member& me) noexcept PENSTOCK_REQUIRES(mutex_);
   void leave_list(crew_member& m) noexcept PENSTOCK_REQUIRES(mutex_);
   void get_up(crew_member& m) noexcept PENSTOCK_REQUIRES(mutex_);
-  void looks_out_no_more(const crew_member& m) noexcept PENSTOCK_REQUIRES(mutex_);
-  // But rather the other one, if there is one, than who looks out.
-  [[nodiscard]] crew_member& sleeper(place& first, place* or_else) const noexcept PENSTOCK_REQUIRES(mutex_);
-  // Sleeps until called, or until there is something to do for a sentinel. False: it is dismissed.
+  // Sleeps until called. False: it is dismissed.
   [[nodiscard]] bool sleep(crew_member& me);
   // What a member could find. is_full: the processors have enough to do, so computing stages do not count.
   [[nodiscard]] readiness what_is_ready(bool is_full) const noexcept;
-  // Takes members off duty whose batch has been under way for too long. maybe_soon: one will be late soon.
-  enum class stuck : std::uint8_t { nobody, maybe_soon, somebody };
-  stuck relieve_from_duty_the_stuck() noexcept PENSTOCK_REQUIRES(mutex_);
-  // When the first of them is, or was, to be looked after, in ns; 0: never.
-  [[nodiscard]] std::int64_t first_due() const noexcept PENSTOCK_REQUIRES(mutex_);
-  void call_one(bool as_sentinel) noexcept;
+  void call_one() noexcept;
 
   // What crew_member::called_ may say; 0: nothing.
-  static constexpr std::uint32_t called_to_work = 1, called_to_look_out = 2, called_home = 3, dismissed = 4;
+  static constexpr std::uint32_t called_to_work = 1, called_home = 2, dismissed = 3;
 
   const std::vector<std::unique_ptr<node>>& nodes_;
+  supervisor& supervisor_;
   system::atomic<std::size_t> size_ = 0;
 
   // How many are on duty, and how many off duty are known to compute: one word, so that both change at once.
@@ -199,13 +185,10 @@ class crew {
   alignas(64) system::atomic<watch> watch_ = 0;
   std::atomic<std::uint32_t> in_vain_ = 0;  // how many look and have found nothing so far: a hint
   system::atomic<std::size_t> asleep_ = 0;  // the length of sleepers_
-  system::atomic<bool> sentinel_ = false;   // somebody looks out, and will look soon; written under the mutex
   system::atomic<bool> over_ = false;
 
   mutable mutex mutex_;                                // guards what follows
   links<place> sleepers_ PENSTOCK_GUARDED_BY(mutex_);  // the last to come is the first to be called
-  links<place> members_ PENSTOCK_GUARDED_BY(mutex_);
-  crew_member* lookout_ PENSTOCK_GUARDED_BY(mutex_) = nullptr;  // the sleeper that gets up by itself, soon or later
   std::size_t to_dismiss_ PENSTOCK_GUARDED_BY(mutex_) = 0;
 };
 

@@ -84,7 +84,7 @@ class entrance {
   // is refused is unchanged.
   conqueue_status put(envelope<T>& item, const wait_limit* limit);
 
-  // `count` items with promised places go past the ring, to somebody who works at them now.
+  // `count` items with promised places go past the ring, to a thread that works at them now.
   void carried_past(std::size_t count) noexcept { carried_.fetch_add(count, std::memory_order_relaxed); }
   void not_carried_past(std::size_t count) noexcept { carried_.fetch_sub(count, std::memory_order_relaxed); }
 
@@ -100,10 +100,24 @@ class entrance {
     room_.fetch_add(static_cast<std::int64_t>(places), std::memory_order_release);
     for_room_.changed(room_for_one());
   }
-  // Waits until something was there, which somebody else may have taken by now (true), or the entrance is closed and
+  // Items that were taken and not begun, and that any worker may begin now: they count as waiting. When one is begun, or
+  // more of them are there.
+  void share(std::size_t count) noexcept {
+    shared_.fetch_add(count);
+    for_items_.changed(items_or_end());
+  }
+  void shared_one_begins() noexcept { shared_.fetch_sub(1); }
+  // Around a batch of which items may be shared later: until then the entrance is not drained, and no thread that waits for
+  // items here goes away.
+  void batch_opens() noexcept { batches_.fetch_add(1); }
+  void batch_closes() noexcept {
+    if (batches_.fetch_sub(1) == 1 && is_closed()) for_items_.call_all();
+  }
+  [[nodiscard]] std::size_t shared() const noexcept { return shared_.load(); }
+  // Waits until something was there, which another thread may have taken by now (true), or the entrance is closed and
   // drained.
   bool wait_for_items() {
-    for_items_.wait_for([&] { return waiting() || is_closed() ? trial::done : trial::again; }, items_or_end(),
+    for_items_.wait_for([&] { return waiting() || is_drained() ? trial::done : trial::again; }, items_or_end(),
                         wait_limit{}, true, false);
     return !is_drained();
   }
@@ -112,7 +126,7 @@ class entrance {
   // Whether something is there, or the end. False: `self` stands in line.
   bool items_in_line(wait_line::place& self) {
     return for_items_.wait_in_line(
-               self, [&] { return waiting() || is_closed() ? trial::done : trial::again; }, items_or_end()) ==
+               self, [&] { return waiting() || is_drained() ? trial::done : trial::again; }, items_or_end()) ==
            trial::done;
   }
   void leave_items_line(wait_line::place& self) noexcept { for_items_.leave(self, items_or_end()); }
@@ -146,9 +160,9 @@ class entrance {
   [[nodiscard]] bool is_closed() const noexcept { return ring_.is_closed(); }
   [[nodiscard]] bool is_drained() const noexcept {
     const auto now = ring_.look();
-    return now.closed && now.size() == 0;
+    return now.closed && now.size() == 0 && shared() == 0 && batches_.load() == 0;
   }
-  [[nodiscard]] std::size_t waiting() const noexcept { return ring_.look().size(); }
+  [[nodiscard]] std::size_t waiting() const noexcept { return ring_.look().size() + shared(); }
   [[nodiscard]] std::size_t room() const noexcept {
     return static_cast<std::size_t>(std::max<std::int64_t>(0, room_.load(std::memory_order_relaxed)));
   }
@@ -171,7 +185,7 @@ class entrance {
     return [this](bool patient) { return room() > (patient ? capacity() / 2 : 0) || is_closed(); };
   }
   [[nodiscard]] auto items_or_end() const noexcept {
-    return [this](bool) { return waiting() || is_closed(); };
+    return [this](bool) { return waiting() || is_drained(); };
   }
   void note_peak() noexcept {
     const std::size_t now = capacity() - std::min(capacity(), room());
@@ -185,6 +199,8 @@ class entrance {
   alignas(64) system::atomic<std::int64_t> room_;
   wait_side for_room_;
   alignas(64) wait_side for_items_;
+  system::atomic<std::size_t> shared_ = 0;
+  system::atomic<std::size_t> batches_ = 0;
   std::atomic<std::size_t> peak_ = 0;
   std::atomic<std::uint64_t> carried_ = 0;
 };

@@ -34,6 +34,13 @@ enum class readiness : std::uint8_t {
   plenty,  // enough to wake somebody for
 };
 
+// What the supervisor has found at a stage.
+struct supervision {
+  std::int64_t due = 0;  // when to look again, in ns; 0: nothing is open
+  bool acted = false;    // something was overdue
+  bool owes = false;     // finished results had to stay, for want of room
+};
+
 class node {
  public:
   node(std::string name, worker_count workers);
@@ -54,8 +61,8 @@ class node {
   [[nodiscard]] virtual readiness ready() const noexcept = 0;
   // Whether items wait here whose results would find room, whether or not a worker is free.
   [[nodiscard]] virtual bool has_work() const noexcept { return false; }
-  // Takes over what others have in their hands at this stage and have not come to for a while (pace::stuck_ns).
-  virtual void relieve(crew_member&) noexcept {}
+  // The supervisor's: shares batches that are overdue, and forwards their finished results. Never waits.
+  virtual supervision look_after(crew&, std::int64_t) noexcept { return {}; }
   // A stage with its own threads: one worker's whole life.
   [[nodiscard]] virtual bool has_own_threads() const noexcept { return false; }
   virtual void serve(worker&, crew_member&) {}
@@ -101,6 +108,8 @@ class node {
   void used(std::int64_t at_work_ns, std::int64_t ran_ns, std::int64_t crowded_ns) noexcept;
   // Whether it is processor time that its turns mostly take, as far as is known.
   [[nodiscard]] bool computes() const noexcept { return computing_share_.load(std::memory_order_relaxed) > .8; }
+  // A turn takes far longer than foreseen: it may be waiting for something, and other threads must not be held back for it.
+  void may_not_compute() noexcept { computing_share_.store(0, std::memory_order_relaxed); }
   [[nodiscard]] std::int64_t ran_ns() const noexcept { return ran_ns_.load(std::memory_order_relaxed); }
   [[nodiscard]] std::int64_t crowded_ns() const noexcept { return crowded_ns_.load(std::memory_order_relaxed); }
 
@@ -109,6 +118,7 @@ class node {
   [[nodiscard]] worker* hire(std::int64_t now) noexcept;
   // why: what the worker waits for from now on.
   void let_go(worker& w, wait_kind why, std::int64_t now) noexcept;
+  [[nodiscard]] bool has_worker_at_work() const noexcept { return at_work_of(manned_.load(std::memory_order_relaxed)) > 0; }
   [[nodiscard]] bool has_free_worker() const noexcept {
     const manning now = manned_.load(std::memory_order_relaxed);
     return at_work_of(now) < present_of(now);
@@ -157,8 +167,8 @@ class inlet {
   // Promises room for up to `most` items without waiting; returns how many. What is not used is given back.
   [[nodiscard]] virtual std::size_t reserve(std::size_t most) noexcept = 0;
   virtual void give_back(std::size_t places) noexcept = 0;
-  // Takes `count` items, for which there are promised places, in every case: they enter the stage, or are counted as
-  // entered and returned because the run is being stopped.
+  // Takes `count` items, for which there are promised places, in every case and without waiting: they enter the stage, or
+  // are counted as entered and returned because the run is being stopped.
   virtual void accept(envelope<T>* items, std::size_t count) noexcept = 0;
   // The same, but rather leaves them where they are, to be carried here by `me`; false: not now, nothing has happened.
   [[nodiscard]] virtual bool await(envelope<T>* items, std::size_t count, crew_member& me) noexcept = 0;

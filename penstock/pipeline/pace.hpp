@@ -21,14 +21,14 @@ class pace {
   static constexpr std::int64_t turn_ns = 100'000;
   static constexpr std::int64_t long_ns = 10'000;  // worth waking somebody (6.6 µs) for
   static constexpr std::int64_t surprise_ns = 100'000;
-  static constexpr std::int64_t stuck_ns = 200'000;  // an item under way for so long holds back those taken with it
-  static constexpr std::size_t most_at_once = 256;   // beyond that there is nothing left to save
+  static constexpr std::int64_t stuck_ns = 200'000;  // a batch that takes so much longer than usual is overdue
+  static constexpr std::size_t max_at_once = 256;   // beyond that there is nothing left to save
 
   // How many items to take in one turn.
   [[nodiscard]] std::size_t batch(std::int64_t turn = turn_ns) const noexcept {
     const std::int64_t each = each_ns_.load(std::memory_order_relaxed);
     if (each == unknown || one_by_one_.load(std::memory_order_relaxed) > 0) return 1;
-    return static_cast<std::size_t>(std::clamp<std::int64_t>(turn / std::max<std::int64_t>(each, 1), 1, most_at_once));
+    return static_cast<std::size_t>(std::clamp<std::int64_t>(turn / std::max<std::int64_t>(each, 1), 1, max_at_once));
   }
   // Whether so many items are, or may be, long work.
   [[nodiscard]] bool is_long(std::size_t items) const noexcept {

@@ -19,7 +19,7 @@
 //          worker finishes what is in its hand, what waits is handed back, run() returns or throws. Every thread is
 //          joined in every case.
 // MEMORY   Before each stage wait at most `capacity` items; in all, at most the sum of capacities and workers, and one
-//          in the source's hand. An ordered stage with several workers may hold as many results once more, until their
+//          at the source. An ordered stage with several workers may hold as many results once more, until their
 //          turn comes.
 #pragma once
 
@@ -143,13 +143,15 @@ inline constexpr bool stage_fits = false;
 template <std::ranges::viewable_range Range>
 [[nodiscard]] auto from(Range&& range) {
   using walk = range_walk<std::views::all_t<Range>>;
-  return pipeline<pull_source<walk>, typename walk::item>({walk(std::views::all(std::forward<Range>(range)))}, {});
+  constexpr std::size_t read_ahead = std::ranges::forward_range<Range> ? pace::max_at_once : 1;
+  return pipeline<pull_source<walk>, typename walk::item>(
+      {walk(std::views::all(std::forward<Range>(range))), {.read_ahead = read_ahead}}, {});
 }
 template <class F>
   requires pull_function<std::decay_t<F>>
-[[nodiscard]] auto from(F&& pull) {
+[[nodiscard]] auto from(F&& pull, source_options options = {}) {
   using function = std::decay_t<F>;
-  return pipeline<pull_source<function>, typename pull_source<function>::item>({std::forward<F>(pull)}, {});
+  return pipeline<pull_source<function>, typename pull_source<function>::item>({std::forward<F>(pull), options}, {});
 }
 template <class T>
   requires(!std::ranges::viewable_range<T> && !pull_function<std::decay_t<T>>)

@@ -34,6 +34,7 @@ void run_control::start() {
                                         .worker_added = [this] { crew_.notice(); },
                                         .worker_removed = [this](node& n) { may_have_ended(n); }});
   try {
+    supervisor_thread_ = system::thread([this] { supervisor_.run(crew_); });
     for (std::size_t i = nodes_.size(); i-- > 0;)
       if (nodes_[i]->has_own_threads())
         for (worker& w : nodes_[i]->workers())
@@ -109,6 +110,7 @@ void run_control::may_have_ended(node& n) noexcept {
 
 void run_control::end_threads() noexcept {
   crew_.end();
+  supervisor_.end();
   if (scaler_) scaler_->end();
 }
 
@@ -190,6 +192,7 @@ void run_control::join_all() noexcept {
   if (scaler_thread_.joinable()) scaler_thread_.join();  // before those that it starts and joins
   own_threads_.clear();                                  // joins them
   members_.clear();
+  if (supervisor_thread_.joinable()) supervisor_thread_.join();
   on_stop_.reset();
   on_drain_.reset();
   for (const auto& n : nodes_) n->hand_back_rest();

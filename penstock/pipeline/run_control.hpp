@@ -71,8 +71,9 @@ class run_control {
   void may_have_ended(node& n) noexcept;
   // A stage with a range of workers has found work.
   void scales() noexcept { scaler_->notice(); }
-  // An item was put into the first stage by somebody outside of the run.
+  // An item was put into the first stage by a thread outside of the run.
   void made_ready() noexcept { crew_.notice(); }
+  [[nodiscard]] supervisor& supervised_by() noexcept { return supervisor_; }
 
  private:
   enum class phase { built, started, ended };
@@ -93,7 +94,8 @@ class run_control {
 
   const run_options options_;                 // constant after construction
   std::vector<std::unique_ptr<node>> nodes_;  // constant after start(); the source first
-  crew crew_{nodes_};
+  supervisor supervisor_{nodes_};
+  crew crew_{nodes_, supervisor_};
   std::stop_source stop_;
   std::stop_source drain_;
   // The same as two words that are asked for with each item: a stop_source counts its tokens in the word that says it.
@@ -107,6 +109,7 @@ class run_control {
   std::list<member_thread> members_;         // of the crew; while there is a scaler, its
   std::optional<scaler> scaler_;             // none: every number of workers is fixed
   system::thread scaler_thread_;
+  system::thread supervisor_thread_;
   std::atomic<std::int64_t> began_ns_ = 0;
   std::atomic<std::int64_t> ended_ns_ = 0;
   std::optional<system::stop_callback<std::function<void()>>> on_stop_;

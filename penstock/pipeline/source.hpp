@@ -3,10 +3,17 @@
 //   from(range)      any range, walked once; an lvalue is referred to, so it must outlive the run
 //   from(callable)   a function that returns optional<T>, nothing at the end; it may take a std::stop_token, requested
 //                    when the run drains or stops, so that a source that waits for something can be told
+//   from(callable, {.read_ahead = 64})
+//                    the same, called up to so many times before the first item is handed on
 //   from<T>()        an open pipeline: the caller pushes, see running_pipeline
 //
 // A source is called by one thread at a time, though not always by the same one.
 // A source that throws ends the run as a failure of the stage "source".
+//
+// READ AHEAD  What a callable has returned is handed on before it is called again, because only its author knows whether it
+//             waits for what becomes of it. A range that can be walked more than once (std::ranges::forward_range) is read in
+//             batches of up to 256 items, as quickly as it goes; a range that cannot, such as a stream, is read one by one.
+//             If reading takes far longer than before, what has been read is handed on meanwhile.
 #pragma once
 
 #include <algorithm>
@@ -20,12 +27,16 @@
 #include <type_traits>
 #include <utility>
 
-#include <penstock/pipeline/hand.hpp>
+#include <penstock/pipeline/claimed_batch.hpp>
 #include <penstock/pipeline/node.hpp>
 #include <penstock/pipeline/pace.hpp>
 #include <penstock/pipeline/run_control.hpp>
 
 namespace penstock {
+
+struct source_options {
+  std::size_t read_ahead = 1;  // how many items may be asked for before the first of them is handed on; at most 256
+};
 
 // Walks a range: a callable source.
 template <std::ranges::view View>
@@ -80,8 +91,12 @@ template <class Pull>
 class pull_source_node final : public node {
  public:
   using item = typename pulled<Pull>::type::value_type;
-  pull_source_node(Pull pull, inlet<item>& next, run_control& control)
-      : node("source", 1), pull_(std::move(pull)), next_(next), control_(control) {}
+  pull_source_node(Pull pull, source_options options, inlet<item>& next, run_control& control)
+      : node("source", 1),
+        pull_(std::move(pull)),
+        max_batch_(std::clamp<std::size_t>(options.read_ahead, 1, max_at_once)),
+        next_(next),
+        control_(control) {}
 
   bool turn(crew_member& me) override {
     if (is_over() || !control_.is_open()) return false;
@@ -106,11 +121,13 @@ class pull_source_node final : public node {
     if (room == 0) return readiness::nothing;
     return pace_.is_long(1) || room >= next_.room_in_all() / 2 ? readiness::plenty : readiness::some;
   }
-  void relieve(crew_member&) noexcept override {
-    tray_.take_if_older_than(pace::stuck_ns, now_ns(), [&](const portion<envelope<item>>& made) {
-      next_.accept(made.results, made.count);
-      return true;
-    });
+  supervision look_after(crew& threads, std::int64_t now) noexcept override {
+    const std::int64_t due = batch_.due();
+    if (due == 0 || now < due) return {.due = due};
+    batch_.look_after(
+        now, [&](crew_member& owner) { threads.overdue(owner); }, [](std::size_t, std::size_t) {},
+        [&](const batch_view<envelope<item>>& made, std::uint64_t) { next_.accept(made.results, made.count); });
+    return {.acted = true};
   }
   [[nodiscard]] bool is_over() const noexcept override { return over_.load() || control_.draining(); }
   void hand_back_rest() noexcept override { assert(control_.stopping() || next_.no_place_is_lost()); }
@@ -124,18 +141,18 @@ class pull_source_node final : public node {
       return pull_();
   }
 
-  static constexpr std::size_t most_at_once =
-      std::clamp<std::size_t>(16384 / sizeof(envelope<item>), 1, pace::most_at_once);
+  static constexpr std::size_t max_at_once =
+      std::clamp<std::size_t>(16384 / sizeof(envelope<item>), 1, pace::max_at_once);
 
   // As many as a turn is worth and find room.
   bool pull_some(worker& self, crew_member& me, std::int64_t began) {
-    const std::size_t wanted = std::min(pace_.batch(), most_at_once);
+    const std::size_t wanted = std::min(pace_.batch(), max_batch_);
     auto* const room = me.for_results().template room_for<envelope<item>>(wanted);  // before anything is promised
     const std::size_t places = next_.reserve(wanted);
     if (places == 0 && next_.room() != inlet<item>::npos) return false;
     const std::size_t most = std::max<std::size_t>(places, 1);
     const std::int64_t waited = self.waited_at_work();
-    me.turn_begins(*this, pace_, most, began);
+    me.turn_begins(*this, pace_, most);
     std::size_t pulled = 0;
     if (most == 1) {
       if (auto e = pull_one(self)) {
@@ -148,19 +165,23 @@ class pull_source_node final : public node {
         next_.give_back(1);
       }
     } else {
-      tray_.open(room, began);
-      while (pulled < most && !is_over() && !tray_.is_late()) {
+      const std::int64_t due = began + pace::stuck_ns + pace_.each() * static_cast<std::int64_t>(most);
+      batch_.open({.results = room}, due, &me);
+      control_.supervised_by().watch(due);
+      while (pulled < most && !is_over() && !batch_.is_shared()) {
         auto e = pull_one(self);
         if (!e) break;
-        tray_.add(*std::move(e));
+        batch_.add(*std::move(e));
         ++pulled;
       }
       next_.give_back(most - pulled);
-      tray_.close([&](const portion<envelope<item>>& made) {
-        if (next_.await(made.results, made.count, me)) return true;
-        next_.accept(made.results, made.count);
-        return false;
-      });
+      batch_.finish([](bool) {},
+                    [&](const batch_view<envelope<item>>& made) {
+                      if (next_.await(made.results, made.count, me)) return true;
+                      next_.accept(made.results, made.count);
+                      return false;
+                    });
+      batch_.close();
     }
     me.changed_something();
     const std::int64_t ended = now_ns();
@@ -202,10 +223,11 @@ class pull_source_node final : public node {
   }
 
   Pull pull_;
+  const std::size_t max_batch_;
   inlet<item>& next_;
   run_control& control_;
   penstock::pace pace_;
-  tray<envelope<item>> tray_;
+  claimed_batch<char, envelope<item>> batch_;
   std::uint64_t number_ = 0;  // of the items so far; the worker's
   system::atomic<bool> over_ = false;
 };
@@ -263,8 +285,9 @@ struct pull_source {
   using item = typename pulled<Pull>::type::value_type;
   using opens = void;
   Pull pull;
+  source_options options;
   std::unique_ptr<node> make_node(inlet<item>& next, run_control& control) {
-    return std::make_unique<pull_source_node<Pull>>(std::move(pull), next, control);
+    return std::make_unique<pull_source_node<Pull>>(std::move(pull), options, next, control);
   }
 };
 

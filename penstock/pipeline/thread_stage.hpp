@@ -3,8 +3,14 @@
 // One turn of a worker: take as many items as a turn is worth (pace.hpp), with room promised for their results → for
 // each: call the function, again after a pause if it fails and the policy says so; count how it ended → put the results
 // into the next stage, in order if asked. An item that is, or may be, long is taken alone, and its result waits for room
-// if there is none. Everything else: retry, dead letters, limits are stage_policy's; the order is reorder_gate's; what
-// happens to a batch that takes longer than expected is hand's; threads are the crew's and the end is run_control's.
+// if there is none.
+//
+// OVERDUE  A batch that takes longer than expected is shared (claimed_batch.hpp): its items count as waiting again, and any
+//          worker begins one at a time. While a turn is overdue, the stage begins items though there is no room for their
+//          results: they may be what that turn waits for.
+//
+// Everything else: retry, dead letters, limits are stage_policy's; the order is reorder_gate's; threads are the crew's and the
+// end is run_control's.
 #pragma once
 
 #include <algorithm>
@@ -21,8 +27,8 @@
 #include <string>
 #include <utility>
 
+#include <penstock/pipeline/claimed_batch.hpp>
 #include <penstock/pipeline/entered_stage.hpp>
-#include <penstock/pipeline/hand.hpp>
 #include <penstock/pipeline/node.hpp>
 #include <penstock/pipeline/pace.hpp>
 #include <penstock/pipeline/reorder_gate.hpp>
@@ -42,7 +48,7 @@ class thread_stage final : public entered_stage<In> {
       : entered_stage<In>(std::move(name), std::move(options), abilities(), control),
         function_(std::move(function)),
         next_(next),
-        posts_(std::make_unique<post[]>(range().most())) {
+        batches_(std::make_unique<batch_type[]>(range().most())) {
     if constexpr (!std::is_void_v<out>)
       if (policy_.options().ordered && range().most() > 1)
         gate_ = std::make_unique<gate_type>(range().most() + policy_.options().capacity);
@@ -52,11 +58,12 @@ class thread_stage final : public entered_stage<In> {
   void carried_turn(const crew_member::burden& b, crew_member& me) noexcept override;
   [[nodiscard]] readiness ready() const noexcept override;
   [[nodiscard]] bool has_work() const noexcept override {
+    if (entrance_.shared() > 0) return true;
     if constexpr (!std::is_void_v<out>)
       if (next_->room() == 0) return false;
     return entrance_.waiting() > 0;
   }
-  void relieve(crew_member& me) noexcept override;
+  supervision look_after(crew& threads, std::int64_t now) noexcept override;
   [[nodiscard]] bool has_own_threads() const noexcept override { return stage_traits::is_per_worker<F>; }
   void serve(worker& self, crew_member& me) override;
 
@@ -70,7 +77,7 @@ class thread_stage final : public entered_stage<In> {
  private:
   using front = entered_stage<In>;
   using front::end_cut_short, front::end_failed, front::entrance_, front::hand_back, front::policy_, front::text_of;
-  using node::has_free_worker, node::hire, node::index_of, node::let_go, node::present, node::range;
+  using node::has_free_worker, node::has_worker_at_work, node::hire, node::index_of, node::let_go, node::present, node::range;
   using typename front::cut_short;
 
   using callable = stage_callable<F>;
@@ -98,21 +105,18 @@ class thread_stage final : public entered_stage<In> {
   }
   // Items that take so long are left for other workers rather than taken at once.
   static constexpr std::int64_t share_from_ns = 500, least_turn_ns = 15'000;
+  // A computing call that stands still waits for its slice of a processor, most likely: for that long it is not overdue.
+  static constexpr std::int64_t slices_ns = 20'000'000;
   // A function that foresees its items has a long way to them, which they go together.
   static constexpr bool foresees = stage_traits::foresees<callable, In>;
   static constexpr std::int64_t turn_ns = foresees ? 1'000'000 : pace::turn_ns;
   // A batch and its results stay in the first cache.
-  static constexpr std::size_t most_at_once =
-      std::clamp<std::size_t>(16384 / std::max(sizeof(envelope<In>), sizeof(result_envelope)), 1, pace::most_at_once);
+  static constexpr std::size_t max_at_once =
+      std::clamp<std::size_t>(16384 / std::max(sizeof(envelope<In>), sizeof(result_envelope)), 1, pace::max_at_once);
 
-  // What a worker works with when it has taken several items at once.
-  struct post {
-    hand<envelope<In>> items;
-    tray<result_envelope> results;          // unordered
-    tray<result_envelope, true> ordered;    // with the items that have none
-    std::atomic<std::uint64_t> ticket = 0;  // of the first item
-  };
-  // How many items to take, and how many places in the next stage are promised; none: not now.
+  using batch_type = claimed_batch<envelope<In>, result_envelope>;
+  // How many items to take, and how many places in the next stage are promised; none: not now. With as many tickets reserved, if
+  // ordered.
   struct plan {
     std::size_t items = 0, places = 0;
   };
@@ -122,8 +126,26 @@ class thread_stage final : public entered_stage<In> {
   bool work_once(worker& self, callable& f, crew_member& me, std::int64_t& now, bool must_go, wait_kind& why);
   void work_at_one(envelope<In>& e, std::uint64_t ticket, std::size_t places, worker& self, callable& f,
                    crew_member& me) noexcept;
-  // items: in me.for_items(); they are destroyed.
-  void work_at_many(envelope<In>* items, std::size_t count, std::uint64_t ticket, std::size_t places, worker& self,
+  // The same for one that may turn out to hold up others, and if it does, must be noticed.
+  void work_at_watched(envelope<In>& e, std::uint64_t ticket, std::size_t places, worker& self, callable& f,
+                       crew_member& me, std::int64_t now) noexcept;
+  // When the supervisor is to see to a single item that was begun at `now`; 0: never.
+  [[nodiscard]] std::int64_t due_of_one(std::int64_t now) const noexcept;
+  // One item of a batch that is shared, if there is one.
+  struct claimed {
+    std::optional<envelope<In>> item{};
+    std::uint64_t ticket = 0;
+  };
+  [[nodiscard]] claimed claim_shared() noexcept;
+  [[nodiscard]] claimed claim_from(batch_type& b) noexcept;
+  // Items go one by one, and need no place for their results to be begun.
+  [[nodiscard]] bool goes_singly() const noexcept { return pace_.is_long(1) || overdue_.load(std::memory_order_relaxed) > 0; }
+  // Items wait, and are not begun for want of room, while a call is under way that may be waiting for them.
+  void refuses_for_want_of_room() const noexcept {
+    if (has_worker_at_work()) policy_.control().supervised_by().watch(now_ns() + pace::stuck_ns);
+  }
+  // items: in me.for_items(); they are destroyed. Returns how many of them this worker has worked at.
+  std::size_t work_at_many(envelope<In>* items, std::size_t count, std::uint64_t ticket, std::size_t places, worker& self,
                     callable& f, crew_member& me, std::int64_t now) noexcept;
   // The end of every turn: a worker at work is what may have kept the stage from ending.
   void leave(worker& self, wait_kind why, std::int64_t now) noexcept {
@@ -144,12 +166,12 @@ class thread_stage final : public entered_stage<In> {
   };
   void account_for(std::int64_t began, std::int64_t waited_before, std::size_t items, worker& self, crew_member& me,
                    std::int64_t ended) noexcept;
-  // If it has been under way for too long: what is done of a batch goes on. In order by sender(), a worker, or by nobody.
-  template <class Sender>
-  void send_what_is_done(post& at, std::int64_t now, Sender sender, crew_member& me) noexcept;
+  // Finished results of a batch, with promised places; ticket: of its first item. As send_in_order().
+  bool send_made(const batch_view<result_envelope>& made, std::uint64_t ticket, bool may_be_carried, worker& self,
+                 crew_member& me) noexcept;
   // ticket: of the first of the items; placed: places are promised for the results. True: they were taken over, where
   // they are, to be carried on; only if they may be.
-  bool send_in_order(std::uint64_t ticket, const portion<result_envelope>& made, bool placed, bool may_be_carried,
+  bool send_in_order(std::uint64_t ticket, const batch_view<result_envelope>& made, bool placed, bool may_be_carried,
                      worker& self, crew_member& me) noexcept;
   // In order, with so many places promised; for the others it waits for room.
   void send(result_envelope* items, std::size_t count, std::size_t places, worker& self, crew_member& me) noexcept;
@@ -162,8 +184,9 @@ class thread_stage final : public entered_stage<In> {
   F function_;
   inlet<out>* const next_;
   penstock::pace pace_;
-  std::unique_ptr<post[]> posts_;    // one for each worker
-  std::unique_ptr<gate_type> gate_;  // null: unordered
+  std::unique_ptr<batch_type[]> batches_;  // one for each worker
+  std::unique_ptr<gate_type> gate_;        // null: unordered
+  system::atomic<std::size_t> overdue_ = 0;  // turns under way that the supervisor has found overdue
 };
 
 template <class In, class F>

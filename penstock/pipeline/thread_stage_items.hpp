@@ -13,15 +13,15 @@
 
 namespace penstock {
 
-// The results of one item: into the next stage, onto a tray with those of its neighbours, or through the gate.
+// The results of one item: into the next stage, into a batch with those of its neighbours, or through the gate.
 template <class In, class F>
 class thread_stage<In, F>::outputs {
  public:
   // places: 1 if room is promised for one result, which is then put at once; 0: it waits for room.
   outputs(thread_stage& stage, std::uint64_t ticket, std::size_t places, worker& self, crew_member& me) noexcept
       : stage_(stage), ticket_(ticket), places_(places), self_(self), me_(me) {}
-  // On the tray of a batch.
-  outputs(thread_stage& stage, post& at, worker& self, crew_member& me) noexcept
+  // Into a batch.
+  outputs(thread_stage& stage, batch_type& at, worker& self, crew_member& me) noexcept
       : stage_(stage), at_(&at), self_(self), me_(me) {}
   outputs(const outputs&) = delete;
   outputs& operator=(const outputs&) = delete;
@@ -73,9 +73,9 @@ class thread_stage<In, F>::outputs {
     auto e = wrap(std::forward<Value>(value));  // may throw: then the item has failed, and nothing was put out
     self_.passed.add();
     self_.out.add();
-    if (!stage_.gate_) return at_ ? at_->results.add(std::move(e)) : put_now(std::move(e));
+    if (!stage_.gate_) return at_ ? at_->add(std::move(e)) : put_now(std::move(e));
     turn_given_ = true;
-    at_ ? at_->ordered.add(std::move(e)) : take_turn({&e, 1, 0, 1, nullptr}, std::exchange(places_, 0));
+    at_ ? at_->add(std::move(e)) : take_turn({&e, 1, 0, 1, nullptr}, std::exchange(places_, 0));
   }
   template <class Range>
   void many(Range& range) {
@@ -117,14 +117,14 @@ class thread_stage<In, F>::outputs {
   void skip_turn() noexcept {
     static constexpr bool absent = false;
     turn_given_ = true;
-    at_ ? at_->ordered.skip() : take_turn({nullptr, 0, 0, 1, &absent}, true);
+    at_ ? at_->skip() : take_turn({nullptr, 0, 0, 1, &absent}, true);
   }
-  void take_turn(const portion<result_envelope>& made, bool placed) noexcept {
+  void take_turn(const batch_view<result_envelope>& made, bool placed) noexcept {
     stage_.send_in_order(ticket_, made, placed, false, self_, me_);
   }
 
   thread_stage& stage_;
-  post* const at_ = nullptr;
+  batch_type* const at_ = nullptr;
   const std::uint64_t ticket_ = 0;
   std::size_t places_ = 0;
   worker& self_;

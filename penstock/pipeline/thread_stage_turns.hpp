@@ -1,4 +1,4 @@
-// Of thread_stage.hpp, how a turn goes: what is taken at once, carried on, relieved of, and sent in order.
+// Of thread_stage.hpp, how a turn goes: what is taken at once, carried on, shared when it is overdue, and sent in order.
 #pragma once
 
 #include <algorithm>
@@ -45,9 +45,11 @@ void thread_stage<In, F>::serve(worker&, crew_member& me) {
         const counted_wait waiting(*self, wait_kind::starved);
         if (!entrance_.wait_for_items()) break;
       }
+      if (gate_ && entrance_.shared() == 0)
+        gate_->wait_for_ticket(*self, [&] { return entrance_.shared() > 0 || policy_.control().stopping(); });
       wait_kind why = wait_kind::starved;
       std::int64_t now = now_ns();
-      // Nothing to take: another worker has it, or somebody is in the middle of putting it in.
+      // Nothing to take: another worker has it, or a thread is in the middle of putting it in.
       if (!work_once(*self, f, me, now, true, why)) system::yield();
     }
   } else {
@@ -58,23 +60,27 @@ void thread_stage<In, F>::serve(worker&, crew_member& me) {
 template <class In, class F>
 readiness thread_stage<In, F>::ready() const noexcept {
   if (stage_traits::is_per_worker<F> || policy_.control().stopping() || !has_free_worker()) return readiness::nothing;
+  if (entrance_.shared() > 0) return readiness::plenty;
   std::size_t items = entrance_.waiting();
-  if (items == 0) return readiness::nothing;
-  if (pace_.is_long(1)) return readiness::plenty;
+  if (items == 0 || (gate_ && gate_->free() == 0)) return readiness::nothing;
+  if (goes_singly()) return readiness::plenty;
   if constexpr (!std::is_void_v<out>) {
     const std::size_t room = next_->room();
-    if (room == 0) return readiness::nothing;
+    if (room == 0) {
+      refuses_for_want_of_room();
+      return readiness::nothing;
+    }
     if (room >= next_->room_in_all() / 2) return readiness::plenty;
     items = std::min(items, room);
   }
   return pace_.is_long(items) ? readiness::plenty : readiness::some;
 }
 
-// must_go: take at least one item though there is no room for its result: nobody else will do this worker's work.
+// must_go: take at least one item though there is no room for its result: no other thread will do this worker's work.
 // Throws std::bad_alloc: then nothing has been promised. Later, when something has been taken, nothing throws.
 template <class In, class F>
 auto thread_stage<In, F>::make_plan(bool must_go, crew_member& me) -> plan {
-  const std::size_t most = stage_traits::is_each<std::decay_t<result>> ? 1 : most_at_once;
+  const std::size_t most = stage_traits::is_each<std::decay_t<result>> ? 1 : max_at_once;
   std::size_t items = std::min({pace_.batch(turn_ns), entrance_.capacity(), most});
   const std::size_t workers = present();
   if (items > 1 && workers > 1 && pace_.each() >= share_from_ns && !(this->computes() && me.nobody_is_free())) {
@@ -83,14 +89,17 @@ auto thread_stage<In, F>::make_plan(bool must_go, crew_member& me) -> plan {
     items = std::clamp<std::size_t>(entrance_.waiting() / workers, std::min(worthwhile, items), items);
   }
   make_room(items, me);
+  if (gate_) items = gate_->reserve(items);
+  if (items == 0) return {};
   if constexpr (std::is_void_v<out> || stage_traits::is_each<std::decay_t<result>>) {
     return {items, 0};
   } else {
-    const std::size_t places = next_->reserve(items);
-    if (places) return {places, places};
+    std::size_t places = next_->reserve(items);
     // A long item may as well be worked at until there is room for its result; a short one would only have to wait.
-    if (must_go || pace_.is_long(1) || next_->room() == inlet<out>::npos) return {1, 0};
-    return {};
+    const std::size_t go = places ? places : must_go || goes_singly() || next_->room() == inlet<out>::npos ? 1 : 0;
+    if (gate_) gate_->give_back(items - go);
+    if (go == 0) refuses_for_want_of_room();
+    return {go, places};
   }
 }
 
@@ -105,30 +114,38 @@ void thread_stage<In, F>::make_room(std::size_t items, crew_member& me) {
 template <class In, class F>
 bool thread_stage<In, F>::work_once(worker& self, callable& f, crew_member& me, std::int64_t& now, bool must_go,
                                     wait_kind& why) {
-  const plan p = make_plan(must_go, me);
-  if (p.items == 0) {
-    why = wait_kind::blocked;
-    return false;
-  }
-  auto* const items = me.for_items().template room_for<envelope<In>>(p.items);
-  auto* end = items;
-  const auto batch = entrance_.take(p.items, [&](envelope<In>&& e) { std::construct_at(end++, std::move(e)); });
-  if constexpr (!std::is_void_v<out>)
-    if (p.places > batch.count) next_->give_back(p.places - batch.count);
-  if (batch.count == 0) return false;
-  const std::size_t places = std::min(p.places, batch.count);
   const std::int64_t waited = self.waited_at_work();
-  if (batch.count == 1) entrance_.freed(1);  // before the others are told that this one looks no more
-  me.turn_begins(*this, pace_, batch.count, now);
-  if (!me.takes_turns_anywhere()) me.changed_something();
-  if (batch.count == 1) {
-    work_at_one(*items, batch.ticket, places, self, f, me);
-    std::destroy_at(items);
+  std::size_t done = 1;
+  if (claimed one = entrance_.shared() > 0 ? claim_shared() : claimed{}; one.item) {
+    me.turn_begins(*this, pace_, 1);
+    me.changed_something();
+    work_at_watched(*one.item, one.ticket, std::is_void_v<out> ? 0 : 1, self, f, me, now);
   } else {
-    work_at_many(items, batch.count, batch.ticket, places, self, f, me, now);
+    const plan p = make_plan(must_go, me);
+    if (p.items == 0) {
+      why = wait_kind::blocked;
+      return false;
+    }
+    auto* const items = me.for_items().template room_for<envelope<In>>(p.items);
+    auto* end = items;
+    const auto batch = entrance_.take(p.items, [&](envelope<In>&& e) { std::construct_at(end++, std::move(e)); });
+    if constexpr (!std::is_void_v<out>)
+      if (p.places > batch.count) next_->give_back(p.places - batch.count);
+    if (gate_) gate_->give_back(p.items - batch.count);
+    if (batch.count == 0) return false;
+    const std::size_t places = std::min(p.places, batch.count);
+    if (batch.count == 1) entrance_.freed(1);  // before the others are told that this one looks no more
+    me.turn_begins(*this, pace_, batch.count);
+    if (!me.takes_turns_anywhere()) me.changed_something();
+    if (batch.count == 1) {
+      work_at_watched(*items, batch.ticket, places, self, f, me, now);
+      std::destroy_at(items);
+    } else {
+      done = work_at_many(items, batch.count, batch.ticket, places, self, f, me, now);
+    }
   }
   const std::int64_t ended = now_ns();
-  account_for(now, waited, batch.count, self, me, ended);
+  account_for(now, waited, done, self, me, ended);
   me.turn_ends();
   me.changed_something();
   now = ended;
@@ -140,10 +157,31 @@ bool thread_stage<In, F>::work_once(worker& self, callable& f, crew_member& me, 
 }
 
 template <class In, class F>
+auto thread_stage<In, F>::claim_from(batch_type& b) noexcept -> claimed {
+  claimed one;
+  if (b.claim([&](envelope<In>&& e, std::uint64_t ticket) {
+        one.item.emplace(std::move(e));
+        one.ticket = ticket;
+      })) {
+    entrance_.shared_one_begins();
+    entrance_.freed(1);
+  }
+  return one;
+}
+
+template <class In, class F>
+auto thread_stage<In, F>::claim_shared() noexcept -> claimed {
+  for (std::size_t w = 0; w < range().most(); ++w)
+    if (claimed one = claim_from(batches_[w]); one.item) return one;
+  return {};
+}
+
+template <class In, class F>
 void thread_stage<In, F>::account_for(std::int64_t began, std::int64_t waited_before, std::size_t items, worker& self,
                                       crew_member& me, std::int64_t ended) noexcept {
   const std::int64_t ns = std::max<std::int64_t>(0, ended - began - (self.waited_at_work() - waited_before));
   me.usage.worked(*this, ns);
+  if (items == 0) return me.usage.settle(ended);  // other workers had them all
   // A thread that had to wait for a processor has not met a slow item.
   const bool surprise = pace_.is_surprise(ns, items) && pace_.is_surprise(ns - me.usage.crowded_since_look(), items);
   pace_.took(ns, items, surprise);
@@ -159,53 +197,131 @@ void thread_stage<In, F>::work_at_one(envelope<In>& e, std::uint64_t ticket, std
 }
 
 template <class In, class F>
-void thread_stage<In, F>::work_at_many(envelope<In>* items, std::size_t count, std::uint64_t ticket, std::size_t places,
-                                       worker& self, callable& f, crew_member& me, std::int64_t now) noexcept {
-  post& at = posts_[index_of(self)];
-  at.ticket.store(ticket, std::memory_order_relaxed);
-  if constexpr (!std::is_void_v<out>) {
-    if (gate_)
-      at.ordered.open(me.for_results().template room_for<result_envelope>(count), now);
-    else
-      at.results.open(me.for_results().template room_for<result_envelope>(count), now);
+std::int64_t thread_stage<In, F>::due_of_one(std::int64_t now) const noexcept {
+  if constexpr (stage_traits::is_per_worker<F>) {
+    return 0;  // its workers begin their items in any case, and its threads are not the crew's
+  } else {
+    if (this->computes() && pace_.is_long(1)) return now + std::max(slices_ns, 4 * pace_.each());
+    const bool is_short = !pace_.is_long(1);
+    return is_short && (this->computes() || range().most() > 1) ? now + pace::stuck_ns + pace_.each() : 0;
   }
-  at.items.open(items, count, now);
+}
+
+template <class In, class F>
+void thread_stage<In, F>::work_at_watched(envelope<In>& e, std::uint64_t ticket, std::size_t places, worker& self,
+                                          callable& f, crew_member& me, std::int64_t now) noexcept {
+  const std::int64_t due = due_of_one(now);
+  if (due == 0) return work_at_one(e, ticket, places, self, f, me);
+  batch_type& at = batches_[index_of(self)];
+  at.open({}, due, &me);
+  if (this->computes()) policy_.control().supervised_by().watch(due);
+  work_at_one(e, ticket, places, self, f, me);
+  if (at.close()) overdue_.fetch_sub(1);
+}
+
+template <class In, class F>
+std::size_t thread_stage<In, F>::work_at_many(envelope<In>* items, std::size_t count, std::uint64_t ticket,
+                                              std::size_t places, worker& self, callable& f, crew_member& me,
+                                              std::int64_t now) noexcept {
+  batch_type& at = batches_[index_of(self)];
+  typename batch_type::contents contents{.items = items, .count = count, .ticket = ticket, .marked = gate_ != nullptr};
+  if constexpr (!std::is_void_v<out>) contents.results = me.for_results().template room_for<result_envelope>(count);
   if constexpr (foresees) {
-    std::array<const In*, most_at_once> next;
+    std::array<const In*, max_at_once> next;
     for (std::size_t i = 0; i < count; ++i) next[i] = &*items[i].item;
     f.foresee(std::span<const In* const>(next.data(), count));
+    contents.take_back = [](void* function) noexcept { return static_cast<callable*>(function)->take_back(); };
+    contents.function = &f;
   }
-  std::size_t begun = 0;
+  const std::int64_t due = now + pace::stuck_ns + pace_.each() * static_cast<std::int64_t>(count);
+  if constexpr (stage_traits::is_per_worker<F>) entrance_.batch_opens();
+  at.open(contents, due, &me);
+  policy_.control().supervised_by().watch(due);
+  std::size_t done = 0;
   {
     outputs results(*this, at, self, me);
-    const auto as_myself = [&] { return &self; };
-    const auto late = [&] {
-      send_what_is_done(at, now_ns(), as_myself, me);
-      me.changed_something();
-    };
-    for (std::size_t i = at.items.next(late); i != hand<envelope<In>>::npos; i = at.items.next(late), ++begun) {
-      results.of(at.items.item(i));
-      process(at.items.item(i), results, f, self, me);
+    for (std::size_t i = at.next(); i != batch_type::npos; i = at.next(), ++done) {
+      results.of(at.item(i));
+      process(at.item(i), results, f, self, me);
       results.item_done();
+      if (at.is_shared()) {
+        at.flush([&](const batch_view<result_envelope>& made) { send_made(made, ticket, false, self, me); });
+        me.changed_something();
+      }
     }
   }
-  entrance_.freed(at.items.close());
+  at.finish(
+      [&](bool was_overdue) {
+        if (!was_overdue) entrance_.freed(count);
+        if constexpr (!std::is_void_v<out>)
+          if (places && done > at.made()) next_->give_back(done - at.made());  // items without a result
+      },
+      [&](const batch_view<result_envelope>& made) { return send_made(made, ticket, true, self, me); });
+  for (;;) {
+    claimed one = claim_from(at);
+    if (!one.item) break;
+    me.changed_something();
+    work_at_one(*one.item, one.ticket, std::is_void_v<out> ? 0 : 1, self, f, me);
+    ++done;
+  }
+  if (at.close()) overdue_.fetch_sub(1);
+  if constexpr (stage_traits::is_per_worker<F>) entrance_.batch_closes();
+  return done;
+}
+
+template <class In, class F>
+bool thread_stage<In, F>::send_made(const batch_view<result_envelope>& made, std::uint64_t ticket, bool may_be_carried,
+                                    worker& self, crew_member& me) noexcept {
+  if constexpr (std::is_void_v<out>) {
+    return false;
+  } else {
+    if (gate_) return send_in_order(ticket + made.first, made, true, may_be_carried, self, me);
+    if (may_be_carried && next_->await(made.results, made.count, me)) return true;
+    next_->accept(made.results, made.count);
+    return false;
+  }
+}
+
+template <class In, class F>
+supervision thread_stage<In, F>::look_after(crew& threads, std::int64_t now) noexcept {
+  supervision found;
+  for (std::size_t w = 0; w < range().most(); ++w) {
+    batch_type& at = batches_[w];
+    const std::int64_t due = at.due();
+    if (due == 0) continue;
+    if (now < due) {
+      found.due = found.due == 0 ? due : std::min(found.due, due);
+      continue;
+    }
+    found.acted = true;
+    at.look_after(
+        now,
+        [&](crew_member& owner) {
+          overdue_.fetch_add(1);
+          this->may_not_compute();
+          threads.overdue(owner);
+        },
+        [&](std::size_t begun, std::size_t rest) {
+          if (begun) entrance_.freed(begun);
+          if (rest == 0) return;
+          entrance_.share(rest);
+          if (gate_) gate_->notify();
+        },
+        [&](const batch_view<result_envelope>& made, std::uint64_t ticket) {
+          if constexpr (!std::is_void_v<out>) {
+            if (gate_)
+              gate_->try_put(ticket, made, made.count, [&](std::size_t places) { next_->give_back(places); });
+            else
+              next_->accept(made.results, made.count);
+          }
+        });
+  }
   if constexpr (!std::is_void_v<out>) {
-    // Those whose items were taken over went with them; those of items without a result are left.
-    const std::size_t left = places - (count - begun) - (gate_ ? at.ordered.size() : at.results.size());
-    if (left) next_->give_back(left);
-    if (gate_) {
-      at.ordered.close([&](const portion<result_envelope>& made) {
-        return send_in_order(ticket + made.first, made, true, true, self, me);
-      });
-    } else {
-      at.results.close([&](const portion<result_envelope>& made) {
-        if (next_->await(made.results, made.count, me)) return true;
-        next_->accept(made.results, made.count);
-        return false;
-      });
-    }
+    if (gate_)
+      found.owes = gate_->try_release([&](std::size_t n) { return next_->reserve(n); },
+                                      [&](result_envelope* items, std::size_t n) { next_->accept(items, n); });
   }
+  return found;
 }
 
 template <class In, class F>
@@ -214,7 +330,7 @@ bool thread_stage<In, F>::await(envelope<In>* items, std::size_t count, crew_mem
     return false;
   } else {
     if (!me.takes_turns_anywhere() || gate_) return false;
-    if (count < 2 || count > most_at_once) return false;
+    if (count < 2 || count > max_at_once) return false;
     // Asked again when a worker is hired, which is dearer.
     if (entrance_.waiting() || !has_free_worker()) return false;
     // Long work is left for others, unless it is a turn's worth and there is nobody who could take it.
@@ -265,10 +381,10 @@ void thread_stage<In, F>::carried_turn(const crew_member::burden& b, crew_member
     const std::int64_t now = now_ns();
     auto* const items = static_cast<envelope<In>*>(b.items);
     const std::int64_t waited = b.by->waited_at_work();
-    me.turn_begins(*this, pace_, b.count, now);
-    work_at_many(items, b.count, 0, std::is_void_v<out> ? 0 : b.count, *b.by, function_, me, now);
+    me.turn_begins(*this, pace_, b.count);
+    const std::size_t done = work_at_many(items, b.count, 0, std::is_void_v<out> ? 0 : b.count, *b.by, function_, me, now);
     const std::int64_t ended = now_ns();
-    account_for(now, waited, b.count, *b.by, me, ended);
+    account_for(now, waited, done, *b.by, me, ended);
     me.turn_ends();
     leave(*b.by, wait_kind::starved, ended);
   } else {
@@ -278,84 +394,7 @@ void thread_stage<In, F>::carried_turn(const crew_member::burden& b, crew_member
 }
 
 template <class In, class F>
-template <class Sender>
-void thread_stage<In, F>::send_what_is_done(post& at, std::int64_t now, Sender sender, crew_member& me) noexcept {
-  if constexpr (!std::is_void_v<out>) {
-    if (!gate_)
-      return at.results.take_if_older_than(pace::stuck_ns, now, [&](const portion<result_envelope>& made) {
-        next_->accept(made.results, made.count);
-        return true;
-      });
-    worker* self = nullptr;
-    std::vector<result_envelope> results;
-    std::array<bool, decltype(at.ordered)::most_marked> has_result;
-    portion<result_envelope> made;
-    std::uint64_t ticket = 0;
-    at.ordered.take_if_older_than(pace::stuck_ns, now, [&](const portion<result_envelope>& done) {
-      try {
-        results.reserve(done.count);
-      } catch (const std::bad_alloc&) {
-        return false;  // then they go when the batch is done
-      }
-      self = sender();
-      if (!self) return false;
-      std::move(done.results, done.results + done.count, std::back_inserter(results));
-      std::copy_n(done.present, done.items, has_result.begin());
-      made = {results.data(), done.count, done.first, done.items, has_result.data()};
-      // Here, where the owner cannot go on: outside he may have begun another batch.
-      ticket = at.ticket.load(std::memory_order_relaxed) + done.first;
-      return true;
-    });
-    if (!self) return;
-    send_in_order(ticket, made, true, false, *self, me);
-  }
-}
-
-template <class In, class F>
-void thread_stage<In, F>::relieve(crew_member& me) noexcept {
-  if constexpr (!stage_traits::is_per_worker<F>) {
-    for (std::size_t w = 0; w < range().most(); ++w) {
-      try {
-        make_room(most_at_once, me);  // each time: what was carried on has changed which room is for what
-      } catch (const std::bad_alloc&) {
-        return;  // then nobody is helped any more this time
-      }
-      post& at = posts_[w];
-      const std::int64_t now = now_ns();
-      // As a worker, if in order, because it may wait for its turn or for room: no more threads than workers may, or else
-      // none is left for the stages behind. So while all workers are at work, what one of them has done waits for him.
-      worker* helper = nullptr;
-      const auto as_a_helper = [&] { return helper = hire(now); };
-      send_what_is_done(at, now, as_a_helper, me);
-      if (helper) leave(*helper, wait_kind::unmanned, now_ns());
-      worker* self = nullptr;
-      std::uint64_t batch = 0;  // its first ticket
-      auto* const items = me.for_items().template room_for<envelope<In>>(most_at_once);
-      std::size_t count = 0;
-      const auto loot = at.items.relieve(pace::stuck_ns, now, [&](envelope<In>* rest, std::size_t n) {
-        self = hire(now);
-        if (self) std::uninitialized_move_n(rest, count = n, items);
-        batch = at.ticket.load(std::memory_order_relaxed);
-        return self != nullptr;
-      });
-      if (loot.freed) entrance_.freed(loot.freed);
-      if (!self) continue;
-      const std::int64_t waited = self->waited_at_work();
-      me.long_turn_begins();
-      work_at_many(items, count, batch + loot.first, count, *self, function_, me, now);
-      const std::int64_t ended = now_ns();
-      account_for(now, waited, count, *self, me, ended);
-      me.turn_ends();
-      leave(*self, wait_kind::starved, ended);
-      me.deliver();
-    }
-  } else {
-    (void)me;
-  }
-}
-
-template <class In, class F>
-bool thread_stage<In, F>::send_in_order(std::uint64_t ticket, const portion<result_envelope>& made, bool placed,
+bool thread_stage<In, F>::send_in_order(std::uint64_t ticket, const batch_view<result_envelope>& made, bool placed,
                                         bool may_be_carried, worker& self, crew_member& me) noexcept {
   const auto pass = [&](result_envelope* first, std::size_t n, std::size_t places) {
     if (may_be_carried && places == n && next_->await(first, n, me)) return true;
@@ -368,8 +407,7 @@ bool thread_stage<In, F>::send_in_order(std::uint64_t ticket, const portion<resu
     send(later, n, places, self, me);
   };
   return gate_->put(
-      ticket, made, placed ? made.count : 0, self, pass, release, [&](std::size_t places) { next_->give_back(places); },
-      [&] { me.goes_on_long(); });
+      ticket, made, placed ? made.count : 0, pass, release, [&](std::size_t places) { next_->give_back(places); });
 }
 
 template <class In, class F>

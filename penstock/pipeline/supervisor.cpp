@@ -1,0 +1,69 @@
+#include <algorithm>
+#include <chrono>
+
+#include <penstock/pipeline/crew.hpp>
+#include <penstock/pipeline/node.hpp>
+#include <penstock/pipeline/supervisor.hpp>
+
+namespace penstock {
+
+void supervisor::run(crew& threads) noexcept {
+  for (;;) {
+    const std::uint32_t heard = wake_word_.load();
+    if (over_.load()) return;
+    found f = look(threads);
+    pause_ = f.acted ? min_pause_ns : std::min(2 * pause_, max_pause_ns);
+    idle_looks_ = f.due == 0 && !f.acted ? idle_looks_ + 1 : 0;
+    std::int64_t next = next_look(f);
+    if (next - now_ns() > max_pause_ns) {
+      next_look_.store(next);
+      owes_.store(f.owes);
+      system::heavy_fence();  // announced: now look again
+      f = look(threads);
+      next = f.acted ? now_ns() : std::min(next, next_look(f));
+    }
+    const bool long_sleep = next == never_ns;
+    next_look_.store(next);
+    if (!over_.load())
+      system::futex_wait(wake_word_, heard,
+                         long_sleep ? system::never : system::clock::time_point(std::chrono::nanoseconds(next)));
+    const bool was_owing = owes_.exchange(false);
+    if (!long_sleep) continue;
+    idle_looks_ = 0;
+    pause_ = min_pause_ns;
+    // The batch that has ended the sleep was opened a moment ago, and can't be due yet.
+    if (!was_owing && !over_.load())
+      system::futex_wait(wake_word_, wake_word_.load(), system::clock::now() + std::chrono::nanoseconds(pause_));
+  }
+}
+
+std::int64_t supervisor::next_look(const found& f) const noexcept {
+  if (f.due == 0 && (idle_looks_ > max_idle_looks || f.owes)) return never_ns;
+  return std::max(f.due, now_ns() + pause_);
+}
+
+supervisor::found supervisor::look(crew& threads) noexcept {
+  const std::int64_t now = now_ns();
+  found f;
+  for (const auto& n : nodes_) {
+    const supervision s = n->look_after(threads, now);
+    if (s.due != 0 && (f.due == 0 || s.due < f.due)) f.due = s.due;
+    f.acted = f.acted || s.acted;
+    f.owes = f.owes || s.owes;
+  }
+  if (threads.wake_one_if_useful()) f.acted = true;
+  return f;
+}
+
+void supervisor::wake() noexcept {
+  next_look_.store(0);  // the next thread need not wake it, too
+  ++wake_word_;
+  system::futex_wake(wake_word_, 1);
+}
+
+void supervisor::end() noexcept {
+  over_.store(true);
+  wake();
+}
+
+}  // namespace penstock
