@@ -185,8 +185,9 @@ struct bale {
 
 TEST(out_of_memory, a_batch_is_not_carried_on_without_room_for_its_results) {
   for (int refuse = 0; refuse < 6; ++refuse) {
-    const std::vector<std::unique_ptr<node>> nobody_else;
-    crew all(nobody_else);
+    const std::vector<std::unique_ptr<node>> no_other;
+    supervisor watch(no_other);
+    crew all(no_other, watch);
     run_control control({});
     thread_stage<bale<2100>, void (*)(const bale<2100>&)> last(
         "last", [](const bale<2100>&) {}, {.capacity = 100}, nullptr, control);

@@ -1,6 +1,7 @@
-// The crew by itself, with stages that are two numbers: whatever lies ready is seen by somebody at once, whoever lies down,
-// is sent home or begins something long just then. In whole pipelines most of that is made good by whoever looks next;
-// here nobody does.
+// The crew and its supervisor by themselves, with stages that are two numbers: work that is ready is seen at once, whichever
+// thread goes to sleep, is dismissed or begins something long just then. In whole pipelines most of that is made good by
+// the next thread that looks; here none does.
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <memory>
@@ -10,9 +11,11 @@
 #include <gtest/gtest.h>
 
 #include <penstock/base/sleep.hpp>
+#include <penstock/pipeline/claimed_batch.hpp>
 #include <penstock/pipeline/crew.hpp>
 #include <penstock/pipeline/node.hpp>
 #include <penstock/pipeline/pace.hpp>
+#include <penstock/pipeline/supervisor.hpp>
 
 #include "tests/simulation/bounds.hpp"
 
@@ -28,11 +31,25 @@ using testing::try_it;
 // Items that lie ready, and those that are done.
 class pile : public node {
  public:
-  explicit pile(std::chrono::nanoseconds each) : node("pile", 4), each_(each) {}
+  pile(std::chrono::nanoseconds each, supervisor& s) : node("pile", 4), each_(each), supervisor_(s) {}
 
-  void relieve(crew_member&) noexcept override {
-    relieved_after_ = system::clock::now() - began_;
-    if (first_relieved_after_ == 0ns) first_relieved_after_ = relieved_after_;
+  supervision look_after(crew& all, std::int64_t now) noexcept override {
+    supervision found;
+    for (turn_batch& b : turns_) {
+      const std::int64_t due = b.due();
+      if (due > now && (found.due == 0 || due < found.due)) found.due = due;
+      if (due == 0 || now < due) continue;
+      found.acted = true;
+      b.look_after(
+          now,
+          [&](crew_member& owner) {
+            if (overdue_after_ == 0ns) overdue_after_ = std::chrono::nanoseconds(now - began_);
+            may_not_compute();
+            all.overdue(owner);
+          },
+          [](std::size_t, std::size_t) {}, [](const batch_view<char>&, std::uint64_t) {});
+    }
+    return found;
   }
   bool turn(crew_member& me) override {
     int n = ready_.load();
@@ -40,9 +57,17 @@ class pile : public node {
       if (n == 0) return false;
     while (!ready_.compare_exchange_weak(n, n - 1));
     ++under_way_;
-    began_ = system::clock::now();
-    relieved_after_ = first_relieved_after_ = 0ns;
-    me.turn_begins(*this, pace_, items_of_a_turn_, now_ns());
+    std::size_t at = 0;
+    while (taken_[at]) ++at;
+    taken_[at] = true;
+    turn_batch& mine = turns_[at];
+    began_ = now_ns();
+    overdue_after_ = 0ns;
+    me.turn_begins(*this, pace_, items_of_a_turn_);
+    if (const std::int64_t due = due_of_a_turn()) {
+      mine.open({}, due, &me);
+      supervisor_.watch(due);
+    }
     if (goes_on_long_) me.goes_on_long();
     if (computes() && !waits_instead_)
       simulation::compute(each_);
@@ -54,6 +79,8 @@ class pile : public node {
     }
     ++done_;
     --under_way_;
+    (void)mine.close();
+    taken_[at] = false;
     me.turn_ends();
     return true;
   }
@@ -82,20 +109,28 @@ class pile : public node {
   void waits_instead() { waits_instead_ = true; }
   // What lies here is a little work, not worth waking somebody for.
   void is_little() { ready_as_ = readiness::some; }
-  // How long its last turn had been under way when somebody came to take over, for the last time and the first.
-  [[nodiscard]] std::chrono::nanoseconds relieved_after() const { return relieved_after_; }
-  [[nodiscard]] std::chrono::nanoseconds first_relieved_after() const { return first_relieved_after_; }
+  // How long its last turn had been under way when the supervisor found it overdue; 0: it has not.
+  [[nodiscard]] std::chrono::nanoseconds overdue_after() const { return overdue_after_; }
 
  private:
+  using turn_batch = claimed_batch<char, char>;
+  [[nodiscard]] std::int64_t due_of_a_turn() const {
+    if (items_of_a_turn_ > 1) return began_ + pace::stuck_ns + pace_.each() * static_cast<std::int64_t>(items_of_a_turn_);
+    return computes() ? began_ + std::max<std::int64_t>(20'000'000, 4 * pace_.each()) : 0;
+  }
+
   const std::chrono::nanoseconds each_;
+  supervisor& supervisor_;
+  turn_batch turns_[8];
+  bool taken_[8] = {};  // threads take turns under simulation
   pile* next_ = nullptr;
   pace pace_;
   std::size_t items_of_a_turn_ = 1;
   readiness ready_as_ = readiness::plenty;
   bool goes_on_long_ = false, waits_instead_ = false;
   system::atomic<int> ready_ = 0;
-  system::clock::time_point began_;
-  std::chrono::nanoseconds relieved_after_{0}, first_relieved_after_{0};
+  std::int64_t began_ = 0;
+  std::chrono::nanoseconds overdue_after_{0};
   int done_ = 0, under_way_ = 0;  // threads take turns under simulation
 };
 
@@ -105,10 +140,11 @@ class workplace {
   workplace() = default;
   // Before it opens.
   pile& add(std::chrono::nanoseconds each = 0ns) {
-    return static_cast<pile&>(*piles_.emplace_back(std::make_unique<pile>(each)));
+    return static_cast<pile&>(*piles_.emplace_back(std::make_unique<pile>(each, watch)));
   }
   void open(int members) {
     all.expect(static_cast<std::size_t>(members));
+    threads_.emplace_back([this] { watch.run(all); });
     for (int i = 0; i < members; ++i) start_one(true);
   }
   void start_one(bool expected = false) {
@@ -127,6 +163,7 @@ class workplace {
   [[nodiscard]] int gone_home() const { return gone_home_; }
   ~workplace() {
     all.end();
+    watch.end();
     for (thread& t : threads_) t.join();
   }
 
@@ -135,7 +172,8 @@ class workplace {
   int gone_home_ = 0;
 
  public:
-  crew all{piles_};
+  supervisor watch{piles_};
+  crew all{piles_, watch};
 
  private:
   std::vector<thread> threads_;
@@ -177,8 +215,7 @@ TEST(simulated_crew, whoever_is_sent_home_leaves_nothing_behind) {
   });
 }
 
-// Who was called to look after a batch lies down again, though somebody is to go home: then it is the next.
-TEST(simulated_crew, somebody_goes_home_while_another_looks_after_a_batch) {
+TEST(simulated_crew, a_thread_is_dismissed_while_a_batch_is_under_way) {
   try_it(within(2), 5'000, [] {
     workplace w;
     pile& p = w.add(5us);
@@ -261,8 +298,8 @@ TEST(simulated_crew, one_that_computes_for_far_too_long_does_not_keep_others_fro
   });
 }
 
-// The sentinel comes too early for a batch that has begun while it slept; it comes again.
-TEST(simulated_crew, a_batch_that_is_stuck_is_taken_over_whenever_it_began) {
+// The supervisor was woken for another batch, and comes too early for this one; it comes again.
+TEST(simulated_crew, a_batch_is_found_overdue_whenever_it_began) {
   try_it(within(1), 5'000, [] {
     workplace w;
     pile& quick = w.add(100us);
@@ -273,12 +310,11 @@ TEST(simulated_crew, a_batch_that_is_stuck_is_taken_over_whenever_it_began) {
     w.open(2);
     w.bring(quick);
     (void)sleep_for(4ms, {});
-    check(stuck.done() == 0 && stuck.first_relieved_after() >= 200us && stuck.first_relieved_after() <= 2ms);
+    check(stuck.done() == 0 && stuck.overdue_after() >= 200us && stuck.overdue_after() <= 2ms);
   });
 }
 
-// Also by one who was asleep before anything began, and if the one who was to look after it is sent home.
-TEST(simulated_crew, somebody_looks_after_a_batch_that_begins_while_all_others_sleep) {
+TEST(simulated_crew, a_batch_is_found_overdue_though_everything_slept_when_it_began) {
   for (const bool one_goes_home : {false, true})
     try_it(within(1), 5'000, [&] {
       workplace w;
@@ -290,42 +326,12 @@ TEST(simulated_crew, somebody_looks_after_a_batch_that_begins_while_all_others_s
       (void)sleep_for(50us, {});
       if (one_goes_home) w.all.dismiss_one();
       (void)sleep_for(4ms, {});
-      check(p.done() == 0 && p.first_relieved_after() >= 200us && p.first_relieved_after() <= 2ms);
+      check(p.done() == 0 && p.overdue_after() >= 200us && p.overdue_after() <= 2ms);
     });
 }
 
-TEST(simulated_crew, whoever_looks_out_is_not_called_to_work_while_another_sleeps) {
-  try_it(within(1), 5'000, [] {
-    workplace w;
-    pile& stuck = w.add(1s);
-    pile& lengthy = w.add(1s);
-    stuck.works_in_batches(3'000);
-    w.open(3);
-    (void)sleep_for(100ms, {});
-    w.bring(stuck);
-    some_time();
-    w.bring(lengthy);
-    (void)sleep_for(2ms, {});
-    check(lengthy.under_way() == 1 && stuck.first_relieved_after() > 0ns);
-  });
-}
-
-// However long it takes, though less and less often: by then it has waited twice as long as the time before.
-TEST(simulated_crew, who_stays_stuck_is_looked_after_again_and_again) {
-  for (const bool on_duty : {false, true})
-    try_it(within(0), 1'000, [&] {
-      workplace w;
-      pile& p = w.add(100ms);
-      p.works_in_batches(on_duty ? 1'000 : 3'000);
-      w.open(2);
-      w.bring(p);
-      (void)sleep_for(99ms, {});
-      check(p.done() == 0 && p.relieved_after() >= 49ms);
-    });
-}
-
-// Work that nobody was woken for, because all processors had some: whoever looks up finds that they only wait.
-TEST(simulated_crew, somebody_looks_after_those_who_compute_though_all_others_slept) {
+// No thread was woken for this work, because all processors had some. The supervisor finds that the others only wait.
+TEST(simulated_crew, threads_that_are_taken_for_computing_do_not_keep_others_asleep_for_ever) {
   try_it(within(0), 5'000, [] {
     workplace w;
     pile& stuck = w.add(1h);
@@ -364,8 +370,8 @@ TEST(simulated_crew, what_others_compute_does_not_keep_anybody_from_other_work) 
   });
 }
 
-// A little work lies ready when the last one starts on something long: nobody is woken at once, but somebody comes.
-TEST(simulated_crew, a_little_work_is_found_by_whoever_looks_up) {
+// A little work lies ready when the last thread begins something long: none is woken at once, but one comes.
+TEST(simulated_crew, a_little_work_is_found_by_the_supervisor) {
   try_it(within(1), 5'000, [] {
     workplace w;
     pile& little = w.add();
@@ -380,8 +386,8 @@ TEST(simulated_crew, a_little_work_is_found_by_whoever_looks_up) {
   });
 }
 
-// Not only where somebody is stuck: as long as a processor is free. However many are still there.
-TEST(simulated_crew, whoever_looks_up_takes_a_share_where_a_processor_is_free) {
+// Not only where a turn is overdue: as long as a processor is free. However many threads are still there.
+TEST(simulated_crew, the_supervisor_calls_a_thread_where_a_processor_is_free) {
   enum class members { stay, go_home, come_later };
   for (const members they : {members::stay, members::go_home, members::come_later})
     try_it(within(0), 1'000, [&] {
@@ -399,7 +405,7 @@ TEST(simulated_crew, whoever_looks_up_takes_a_share_where_a_processor_is_free) {
     });
 }
 
-TEST(simulated_crew, nobody_takes_a_share_where_no_processor_is_free) {
+TEST(simulated_crew, no_thread_is_called_where_no_processor_is_free) {
   for (const bool comes_later : {false, true})
     try_it(within(0), 1'000, [&] {
       workplace w;
@@ -449,10 +455,10 @@ TEST(simulated_crew, nobody_looks_up_while_nothing_is_under_way) {
       within);
 }
 
-// Thirty looks, and no more.
-TEST(simulated_crew, who_is_stuck_for_days_is_left_alone) {
+// Once, and no more.
+TEST(simulated_crew, a_turn_that_is_stuck_for_days_costs_nothing) {
   simulation::options within{.early_timeouts = false};
-  within.steps = 4'000;
+  within.steps = 1'000;
   simulation::simulate_many(
       1, 200,
       [] {
@@ -467,7 +473,9 @@ TEST(simulated_crew, who_is_stuck_for_days_is_left_alone) {
 
 TEST(simulated_crew, what_took_no_time_says_nothing_of_what_it_took) {
   simulation::simulate(1, [] {
-    pile p(0ns);
+    const std::vector<std::unique_ptr<node>> none;
+    supervisor idle(none);
+    pile p(0ns, idle);
     for (int i = 0; i < 20; ++i) p.used(0, 0, 0);
     check(!p.computes());
     for (int i = 0; i < 20; ++i) p.used(100, 90, 0);

@@ -25,6 +25,14 @@ class way_out {
  public:
   explicit way_out(std::size_t window) : gate(window) {}
 
+  auto release() {
+    return [this](int* first, std::size_t n, std::size_t with) {
+      (void)sleep_for(release_takes, {});
+      out.insert(out.end(), first, first + n);
+      places_used += with;
+    };
+  }
+
   // `count` results from `ticket` on, 10 * ticket and so on; with as many places if `placed`. Whether they went at once.
   bool put(std::uint64_t ticket, std::size_t count = 1, bool placed = false) {
     std::vector<int> results;
@@ -35,6 +43,20 @@ class way_out {
     static constexpr bool absent = false;
     return put_these(ticket, {nullptr, 0, 0, 1, &absent}, 0);
   }
+  bool put_these(std::uint64_t ticket, const batch_view<int>& made, std::size_t places) {
+    bool at_once = false;
+    const bool kept = gate.put(
+        ticket, made, places,
+        [&](int* first, std::size_t n, std::size_t with) {
+          at_once = true;
+          out.insert(out.end(), first, first + n);
+          places_used += with;
+          return takes_over;
+        },
+        release(), [&](std::size_t n) { places_back += n; });
+    check(kept == (at_once && takes_over));
+    return at_once;
+  }
   void write_in_turn(std::uint64_t ticket, const std::vector<int>& all, bool then_throw = false) {
     gate.in_turn(
         ticket, self,
@@ -42,37 +64,27 @@ class way_out {
           out.insert(out.end(), all.begin(), all.end());
           if (then_throw) throw std::runtime_error("no more");
         },
-        [&](int* first, std::size_t n, std::size_t) { out.insert(out.end(), first, first + n); }, [&] { ++waits; });
+        release(), [&] { ++waits; });
+  }
+  // As the supervisor, which never waits: `room` places can be had.
+  void supervised_put(std::uint64_t ticket, std::size_t count) {
+    std::vector<int> results;
+    for (std::size_t i = 0; i < count; ++i) results.push_back(static_cast<int>(10 * (ticket + i)));
+    gate.try_put(ticket, {results.data(), count, 0, count, nullptr}, count, [&](std::size_t n) { places_back += n; });
+  }
+  bool supervised_release() {
+    return gate.try_release([&](std::size_t n) { return room >= n ? room -= n, n : 0; },
+                            [&](int* first, std::size_t n) { out.insert(out.end(), first, first + n); });
   }
 
   reorder_gate<int> gate;
   std::vector<int> out;
-  std::size_t places_used = 0, places_back = 0;
+  std::size_t places_used = 0, places_back = 0, room = 0;
   int waits = 0;
   worker self;
-  bool takes_over = false;  // whoever passes them on
+  bool takes_over = false;  // the thread that passes them on
   std::chrono::nanoseconds release_takes{0};
 
- private:
-  bool put_these(std::uint64_t ticket, const portion<int>& made, std::size_t places) {
-    bool at_once = false;
-    const bool kept = gate.put(
-        ticket, made, places, self,
-        [&](int* first, std::size_t n, std::size_t with) {
-          at_once = true;
-          out.insert(out.end(), first, first + n);
-          places_used += with;
-          return takes_over;
-        },
-        [&](int* first, std::size_t n, std::size_t with) {
-          (void)sleep_for(release_takes, {});
-          out.insert(out.end(), first, first + n);
-          places_used += with;
-        },
-        [&](std::size_t n) { places_back += n; }, [&] { ++waits; });
-    check(kept == (at_once && takes_over));
-    return at_once;
-  }
 };
 
 TEST(simulated_gate, results_leave_in_the_order_of_their_tickets) {
@@ -87,7 +99,7 @@ TEST(simulated_gate, results_leave_in_the_order_of_their_tickets) {
     check(!e.put(6, 2));
     check(e.put(5));
     check(e.out == std::vector{0, 10, 20, 30, 40, 50, 60, 70});
-    check(e.put(8, 3), "more than the window at once, in their turn");
+    check(e.put(8, 3), "the whole window at once, in their turn");
   });
 }
 
@@ -114,8 +126,7 @@ TEST(simulated_gate, of_many_results_some_may_be_missing) {
       simulation::fail("not its turn");
       return false;
     };
-    e.gate.put(
-        1, {results.data(), 2, 0, 3, present}, 0, e.self, never, never, [](std::size_t) {}, [] {});
+    e.gate.put(1, {results.data(), 2, 0, 3, present}, 0, never, never, [](std::size_t) {});
     check(e.put(0));
     check(e.out == std::vector{0, 20, 30});
   });
@@ -136,51 +147,88 @@ TEST(simulated_gate, places_go_with_whoever_leaves) {
   });
 }
 
-// Whoever waited and has his turn then goes with the places he came with, if nobody needed them meanwhile.
-TEST(simulated_gate, no_place_stays_behind_when_all_have_left) {
-  for (const bool needed : {false, true})
-    try_it(without_haste(2), 0, [&] {
-      way_out e(1);
-      const thread ahead([&] { e.put(1, 1, true); });
+TEST(simulated_gate, no_more_tickets_are_out_than_the_window_holds) {
+  alone([] {
+    way_out e(3);
+    check(e.gate.reserve(2) == 2 && e.gate.reserve(5) == 1 && e.gate.reserve(1) == 0 && e.gate.free() == 0);
+    check(!e.put(1) && e.gate.reserve(1) == 0, "it has not left");
+    check(e.put(0) && e.gate.free() == 2, "both have left");
+    e.gate.give_back(1);
+    check(e.gate.reserve(5) == 3);
+  });
+}
+
+TEST(simulated_gate, a_worker_waits_for_a_free_ticket_or_for_what_else_it_waits_for) {
+  try_it(without_haste(2), 0, [] {
+    way_out e(1);
+    check(e.gate.reserve(1) == 1);
+    bool other = false, got = false, saw = false;
+    const bool by_ticket = simulation::choose(2) == 0;
+    {
+      const thread waits([&] {
+        e.gate.wait_for_ticket(e.self, [&] { return other; });
+        got = e.gate.reserve(1) == 1;
+        saw = other;
+      });
       (void)sleep_for(1ms, {});
-      check(e.waits == 1);
-      if (needed) check(e.gate.want_places() == 1);
-      check(e.put(0, 1, true));
-      (void)sleep_for(1ms, {});
-      check(e.out == std::vector{0, 10} && e.places_used == (needed ? 1 : 2) && e.places_back == 0);
-      check(e.gate.want_places() == 0);
+      check(!got && !saw);
+      if (by_ticket) {
+        check(e.put(0));
+      } else {
+        other = true;
+        e.gate.notify();
+      }
+    }
+    check(got == by_ticket && saw == !by_ticket);
+  });
+}
+
+// The supervisor leaves what finds no room, and whichever thread comes next takes it along.
+TEST(simulated_gate, results_that_the_supervisor_leaves_are_released_by_the_next_thread) {
+  for (const int next : {0, 1, 2})
+    alone([next] {
+      way_out e(6);
+      e.supervised_put(0, 2);
+      check(e.out.empty(), "putting is not yet releasing");
+      check(!e.supervised_release() && e.out == std::vector{0, 10}, "with their own places");
+      const bool present[] = {true, false, true};
+      std::vector<int> results{20, 40};
+      e.gate.try_put(2, {results.data(), 2, 0, 3, present}, 0, [](std::size_t) {});
+      check(e.supervised_release() && e.out.size() == 2, "no room");
+      e.room = 1;
+      check(e.supervised_release() && e.out == std::vector{0, 10, 20}, "room for one");
+      if (next == 0) {
+        e.room = 1;
+        check(!e.supervised_release());
+      } else if (next == 1) {
+        check(!e.put(5), "it is not its turn");
+      } else {
+        e.write_in_turn(5, {50});
+      }
+      check(e.out[3] == 40 && e.out.size() == (next == 0 ? 4 : 5));
+      if (next == 0) check(e.put(5));
+      check(e.out.back() == 50 && e.gate.is_empty());
     });
 }
 
-TEST(simulated_gate, whoever_is_too_far_ahead_waits) {
-  try_it(without_haste(2), 0, [] {
-    way_out e(2);
-    const thread ahead([&] { e.put(2); });
-    (void)sleep_for(1ms, {});
-    check(e.waits == 1 && e.out.empty());
-    check(!e.put(1));
-    (void)sleep_for(1ms, {});
-    check(e.out.empty());
-    check(e.put(0));
-    (void)sleep_for(1ms, {});
-    check(e.out == std::vector{0, 10, 20});
+TEST(simulated_gate, the_supervisor_and_workers_release_everything_once_and_in_order) {
+  try_it(without_haste(2), 5'000, [] {
+    way_out e(4);
+    e.room = 4;
+    {
+      const thread supervisor([&] {
+        e.supervised_put(1, 1);
+        (void)e.supervised_release();
+      });
+      const thread writer([&] { e.write_in_turn(2, {20, 21}); });
+      e.put(0);
+    }
+    (void)e.supervised_release();
+    check(e.out == std::vector{0, 10, 20, 21} && e.gate.is_empty());
   });
 }
 
-TEST(simulated_gate, whoever_is_still_too_far_ahead_when_another_leaves_goes_on_waiting) {
-  try_it(without_haste(1), 0, [] {
-    way_out e(3);
-    const thread ahead([&] { e.put(5); });
-    (void)sleep_for(1ms, {});
-    check(e.put(0));
-    (void)sleep_for(1ms, {});
-    check(!e.put(2) && e.put(1) && e.put(3) && e.put(4));
-    (void)sleep_for(1ms, {});
-    check(e.out == std::vector{0, 10, 20, 30, 40, 50});
-  });
-}
-
-TEST(simulated_gate, who_takes_them_over_where_they_are_says_so) {
+TEST(simulated_gate, results_taken_over_where_they_are_are_said_to_be) {
   alone([] {
     way_out e(3);
     e.takes_over = true;
@@ -189,27 +237,9 @@ TEST(simulated_gate, who_takes_them_over_where_they_are_says_so) {
   });
 }
 
-// Who waits for room in the window does not wait for those behind it, who may have to wait for room elsewhere.
-TEST(simulated_gate, the_window_moves_on_with_each_that_leaves) {
-  try_it(without_haste(2), 0, [] {
-    way_out e(2);
-    e.release_takes = 10ms;
-    check(!e.put(1));
-    bool there = false;
-    const thread ahead([&] { there = !e.put(2); });
-    (void)sleep_for(1ms, {});
-    check(e.waits == 1 && !there);
-    const thread turn([&] { check(e.put(0)); });
-    (void)sleep_for(1ms, {});
-    check(there && e.out == std::vector{0});
-    (void)sleep_for(30ms, {});
-    check(e.out == std::vector{0, 10, 20});
-  });
-}
-
 TEST(simulated_gate, in_whatever_order_they_come) {
   try_it(without_haste(2), 0, [] {
-    way_out e(1);
+    way_out e(3);
     {
       const thread first([&] { e.put(1); });
       const thread second([&] { e.write_in_turn(2, {20, 21}); });

@@ -51,9 +51,10 @@ TEST(simulated_source, does_not_begin_before_everything_is_there) {
         "next", [](int) {}, {}, nullptr, control);
     int pulled = 0;
     const auto pull = [&]() -> std::optional<int> { return ++pulled; };
-    pull_source_node source(pull, next, control);
-    std::vector<std::unique_ptr<node>> nobody;
-    crew all(nobody);
+    pull_source_node source(pull, {}, next, control);
+    std::vector<std::unique_ptr<node>> none;
+    supervisor watch(none);
+    crew all(none, watch);
     crew_member me(all, true);
     check(!source.turn(me) && source.ready() == readiness::nothing && pulled == 0);
   });

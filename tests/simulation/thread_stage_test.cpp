@@ -34,34 +34,40 @@ struct work {
   }
 };
 
-// An ordered stage, whose items take as many milliseconds as they say, before a stage where nobody works. Two of them have
+// A stage, whose items take as many milliseconds as they say, before a stage where nobody works. Two of them have
 // been through it; they were quick, so the next are taken together, if they do not lie around the end of the ring.
-class ordered_stage {
+class one_stage {
  public:
-  explicit ordered_stage(stage_options options)
+  explicit one_stage(stage_options options, std::size_t room_behind = 100)
       : behind_(
-            "behind", [](int) {}, {.capacity = 100}, nullptr, control_),
-        stage_(
-            "stage", work{}, [&] { return options.ordered = true, options; }(), &behind_, control_) {
+            "behind", [](int) {}, {.capacity = room_behind}, nullptr, control_),
+        stage_("stage", work{}, std::move(options), &behind_, control_) {
     for (int i = 0; i < 2; ++i) take({0});
   }
 
-  // What a thread that finds these takes in one turn.
-  void take(std::initializer_list<int> items) {
+  void put(std::initializer_list<int> items) {
     for (const int i : items) {
       envelope<int> e{.item = box<int>(int{i})};
       check(stage_.reserve(1) == 1, "room");
       stage_.accept(&e, 1);
     }
+  }
+  // What a thread that finds these takes in one turn.
+  void take(std::initializer_list<int> items) {
+    put(items);
     crew_member me(crew_, true);
     check(stage_.turn(me));
   }
-  // Another thread looks after those who are stuck. How long that takes.
-  std::chrono::nanoseconds relieve() {
+  // The supervisor looks. How long that takes.
+  std::chrono::nanoseconds look() {
     const auto began = system::clock::now();
-    crew_member me(crew_, true);
-    stage_.relieve(me);
+    (void)stage_.look_after(crew_, now_ns());
     return system::clock::now() - began;
+  }
+  // Whether a thread that comes finds something to do in one turn.
+  bool turn() {
+    crew_member me(crew_, true);
+    return stage_.turn(me);
   }
   [[nodiscard]] std::size_t done() const {
     stage_report counts;
@@ -70,47 +76,48 @@ class ordered_stage {
   }
 
  private:
-  std::vector<std::unique_ptr<node>> nobody_else_;
-  crew crew_{nobody_else_};
+  std::vector<std::unique_ptr<node>> no_other_;
+  supervisor supervisor_{no_other_};
+  crew crew_{no_other_, supervisor_};
   run_control control_{{}};
   thread_stage<int, void (*)(int)> behind_;
   thread_stage<int, work> stage_;
 };
 
-TEST(simulated_thread_stage, no_more_threads_wait_for_their_turn_than_workers_may) {
+// A thread that is too far ahead of the others does not wait: it takes nothing.
+TEST(simulated_thread_stage, no_thread_takes_an_item_that_is_too_far_ahead_of_its_turn) {
   try_it(without_haste(1), 500, [] {
-    ordered_stage s({.workers = 2, .capacity = 2});
+    one_stage s({.workers = 2, .capacity = 2, .ordered = true});
     const thread first([&] { s.take({10}); });  // whose turn it is, and stays
     (void)sleep_for(100us, {});
-    const thread second([&] {
-      s.take({0});
-      s.take({0, 0});
-      s.take({0, 5});  // their turn would come after more than two others and the two at work
-    });
-    (void)sleep_for(1ms, {});
-    check(s.done() == 2);
-    check(s.relieve() == 0ns, "whoever looks after them does not wait in their place");
+    s.take({0});
+    s.take({0, 0});
+    s.put({0});
+    const auto began = system::clock::now();
+    check(!s.turn(), "four tickets are out: as many as workers and waiting items");
+    check(system::clock::now() == began && s.done() == 2);
     (void)sleep_for(20ms, {});
-    check(s.done() == 8);
+    check(s.turn() && s.done() == 7);
   });
 }
 
-TEST(simulated_thread_stage, what_is_done_does_not_wait_for_a_long_item_while_a_worker_is_free) {
-  try_it(without_haste(1), 500, [] {
-    ordered_stage s({.workers = 2, .capacity = 2});
-    const thread first([&] { s.take({0, 10}); });
-    (void)sleep_for(100us, {});
-    s.relieve();
-    check(s.done() == 2, "nobody is stuck yet");
-    (void)sleep_for(900us, {});
-    for (int i = 0; i < 2; ++i) {
-      check(s.relieve() == 0ns);
-      check(s.done() == 3);
-    }
-    const thread second([&] { s.take({0}); });
-    (void)sleep_for(20ms, {});
-    check(s.done() == 5, "nobody who looked after them has stayed a worker");
-  });
+TEST(simulated_thread_stage, an_overdue_batch_is_shared_and_its_results_are_forwarded) {
+  for (const bool ordered : {false, true})
+    try_it(without_haste(1), 500, [&] {
+      one_stage s({.workers = 2, .capacity = 8, .ordered = ordered});
+      const thread first([&] { s.take({0, 10, 0, 1}); });
+      (void)sleep_for(100us, {});
+      check(s.look() == 0ns && s.done() == 2, "it is not overdue yet");
+      check(!s.turn(), "and its items are not for others");
+      (void)sleep_for(900us, {});
+      check(s.look() == 0ns && s.done() == 3, "the one that is finished");
+      check(s.turn() && s.done() == (ordered ? 3 : 4), "one by one");
+      const auto began = system::clock::now();
+      check(s.turn() && system::clock::now() - began == 1ms && !s.turn());
+      check(s.done() == (ordered ? 3 : 5));
+      (void)sleep_for(20ms, {});
+      check(s.done() == 6);
+    });
 }
 
 // --- two stages, whose turns are taken one by one ---
@@ -154,8 +161,9 @@ class pair_of_stages {
   }
 
  private:
-  std::vector<std::unique_ptr<node>> nobody_else_;
-  crew crew_{nobody_else_};
+  std::vector<std::unique_ptr<node>> no_other_;
+  supervisor supervisor_{no_other_};
+  crew crew_{no_other_, supervisor_};
   run_control control_{{}};
 
  public:
@@ -183,8 +191,9 @@ TEST(simulated_thread_stage, a_batch_is_carried_on_only_with_room_for_all_of_it)
 TEST(simulated_thread_stage, no_more_are_carried_on_at_once_than_it_takes_itself) {
   const auto awaits_two = [](auto result) {
     using large = decltype(result);
-    const std::vector<std::unique_ptr<node>> nobody_else;
-    crew all(nobody_else);
+    const std::vector<std::unique_ptr<node>> no_other;
+    supervisor watch(no_other);
+    crew all(no_other, watch);
     run_control control({});
     thread_stage<large, void (*)(const large&)> behind(
         "behind", [](const large&) {}, {}, nullptr, control);
@@ -233,25 +242,6 @@ TEST(simulated_thread_stage, a_batch_is_carried_by_one_worker_at_a_time) {
   });
 }
 
-TEST(simulated_thread_stage, a_batch_that_has_waited_for_its_turn_is_carried_on_only_with_room_for_it) {
-  try_it(without_haste(1), 500, [] {
-    pair_of_stages s({.workers = 2, .capacity = 2, .ordered = true}, {.capacity = 5});
-    check(s.behind.reserve(5) == 5);
-    {
-      const thread first([&] {
-        s.take({10});  // without a place, because it may be long: takes those that are kept for the others
-        (void)s.empty();
-      });
-      (void)sleep_for(100us, {});
-      s.behind.give_back(5);
-      s.take({0});
-      s.take({0, 0});
-      s.take({0, 0});  // their turn comes after more than two others and the two at work
-    }
-    check(s.empty());
-  });
-}
-
 // --- weights ---
 
 struct weighty {
@@ -268,8 +258,9 @@ struct place_outside final : outside_place {
 
 TEST(simulated_thread_stage, who_stands_in_line_weighs_his_item_once_and_in_time) {
   testing::alone([] {
-    std::vector<std::unique_ptr<node>> nobody_else;
-    crew all(nobody_else);
+    std::vector<std::unique_ptr<node>> no_other;
+    supervisor watch(no_other);
+    crew all(no_other, watch);
     run_control control({});
     thread_stage<weighty, void (*)(const weighty&)> s(
         "s", [](const weighty&) {}, {.capacity_bytes = 10}, nullptr, control);
