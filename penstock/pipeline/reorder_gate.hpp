@@ -33,7 +33,7 @@ template <class Item>
 class reorder_gate {
  public:
   // REQUIRES: window > 0.
-  explicit reorder_gate(std::size_t window) : free_(window), slots_(window) {}
+  explicit reorder_gate(std::size_t window) : window_(window), free_(window), slots_(window) {}
 
   // --- the window ---
   // Reserves up to `max` tickets without waiting; returns how many. A ticket is free again when its result has left.
@@ -53,6 +53,8 @@ class reorder_gate {
     changed();
   }
   [[nodiscard]] std::size_t free() const noexcept { return free_.load(); }
+  // Whether no ticket is out: every result has left.
+  [[nodiscard]] bool is_idle() const noexcept { return free_.load() == window_; }
   // For a worker with a thread of its own. Waits until a ticket is free, or done().
   template <class Done>
   void wait_for_ticket(worker& self, Done done) {
@@ -187,12 +189,6 @@ class reorder_gate {
     }
   }
 
-  // Whether every ticket that has come has left.
-  [[nodiscard]] bool is_empty() const noexcept {
-    const mutex_lock lock(mutex_);
-    return std::none_of(slots_.begin(), slots_.end(), [](const slot& s) { return s.present; });
-  }
-
  private:
   struct slot {
     bool present = false;
@@ -280,6 +276,7 @@ class reorder_gate {
     }
   }
 
+  const std::size_t window_;
   system::atomic<std::size_t> free_;  // tickets that can be reserved
 
   mutable mutex mutex_;  // guards what follows

@@ -67,6 +67,10 @@ class thread_stage final : public entered_stage<In> {
   [[nodiscard]] bool has_own_threads() const noexcept override { return stage_traits::is_per_worker<F>; }
   void serve(worker& self, crew_member& me) override;
 
+  // Also the results that the supervisor still has to release have left.
+  [[nodiscard]] bool is_over() const noexcept override {
+    return front::is_over() && (!gate_ || gate_->is_idle() || policy_.control().stopping());
+  }
   void hand_back_rest() noexcept override;
 
   bool await(envelope<In>* items, std::size_t count, crew_member& me) noexcept override;
@@ -193,8 +197,11 @@ template <class In, class F>
 void thread_stage<In, F>::hand_back_rest() noexcept {
   entered_stage<In>::hand_back_rest();
   if constexpr (!std::is_void_v<out>) {
-    assert(policy_.control().stopping() || next_->no_place_is_lost());
-    assert(!gate_ || gate_->is_empty());
+    assert(policy_.control().stopping() || (next_->no_place_is_lost() && (!gate_ || gate_->is_idle())));
+    // After a stop the supervisor may have left some for want of room. The way out is closed: they are handed back there.
+    if (gate_)
+      (void)gate_->try_release([](std::size_t n) { return n; },
+                               [&](result_envelope* items, std::size_t n) { next_->accept(items, n); });
   }
 }
 

@@ -317,9 +317,12 @@ supervision thread_stage<In, F>::look_after(crew& threads, std::int64_t now) noe
         });
   }
   if constexpr (!std::is_void_v<out>) {
-    if (gate_)
+    if (gate_) {
       found.owes = gate_->try_release([&](std::size_t n) { return next_->reserve(n); },
                                       [&](result_envelope* items, std::size_t n) { next_->accept(items, n); });
+      // The results may have been what kept the stage from ending.
+      if (entrance_.is_closed()) policy_.control().may_have_ended(*this);
+    }
   }
   return found;
 }
