@@ -154,8 +154,8 @@ class claimed_batch {
   // When it is due, in ns; 0: there is nothing to look after.
   [[nodiscard]] std::int64_t due() const noexcept { return due_.load(std::memory_order_relaxed); }
   // If it is overdue: overdue(owner); share(first, n): n items, from the first on, can be claimed from now on;
-  // forward(batch_view, ticket of its first item): takes the finished results. None of the three may wait. Once for a batch: what
-  // its owner finishes later is the owner's to send.
+  // forward(batch_view, number of items in the batch, ticket of its first item): takes the finished results, if there are any. None
+  // of the three may wait. Once for a batch: what its owner finishes later is the owner's to send.
   template <class Overdue, class Share, class Forward>
   void look_after(std::int64_t now, Overdue overdue, Share share, Forward forward) noexcept {
     const mutex_lock lock(mutex_);
@@ -172,8 +172,7 @@ class claimed_batch {
     overdue(*owner_);
     share(first_shared_, contents_.count - first_shared_);
     const batch_view<Out> made = not_sent(done_.load(std::memory_order_acquire));
-    if (made.items == 0) return;
-    forward(made, contents_.ticket);
+    forward(made, contents_.count, contents_.ticket);
     sent_ = {made.items, made.count};
   }
 
@@ -185,7 +184,8 @@ class claimed_batch {
     done_.store(done + 1, std::memory_order_release);
   }
   [[nodiscard]] batch_view<Out> not_sent(std::size_t done) const noexcept PENSTOCK_REQUIRES(mutex_) {
-    batch_view<Out> rest{contents_.results + sent_.results, done - sent_.items, sent_.items, done - sent_.items, nullptr};
+    batch_view<Out> rest{contents_.results + sent_.results, done - sent_.items, sent_.items, done - sent_.items,
+                         nullptr};
     if (contents_.marked) {
       rest.present = present_.data() + sent_.items;
       rest.count = static_cast<std::size_t>(std::count(rest.present, rest.present + rest.items, true));

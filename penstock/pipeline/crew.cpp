@@ -34,8 +34,11 @@ void crew_member::leave_duty(duty from, duty to) noexcept {
     case readiness::nothing:
       break;
     case readiness::some:
-      crew_.supervisor_.watch(now_ns());
-      break;
+      if (crew_.supervisor_.is_there()) {
+        crew_.supervisor_.watch(now_ns());
+        break;
+      }
+      [[fallthrough]];
     case readiness::plenty:
       crew_.call_one();
       break;

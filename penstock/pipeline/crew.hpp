@@ -176,7 +176,10 @@ class crew {
   static constexpr watch one_on_duty = 1, one_computing = watch{1} << 32;
   static constexpr std::size_t on_duty(watch w) noexcept { return w & (one_computing - 1); }
   static constexpr std::size_t computing(watch w) noexcept { return w >> 32; }
-  [[nodiscard]] bool is_full(watch w) const noexcept { return on_duty(w) + computing(w) >= processors_; }
+  // Not where no supervisor would notice that a thread only seems to compute.
+  [[nodiscard]] bool is_full(watch w) const noexcept {
+    return on_duty(w) + computing(w) >= processors_ && !supervisor_.is_unavailable();
+  }
   static constexpr watch share_of(crew_member::duty d) noexcept {
     return d == crew_member::duty::on ? one_on_duty : d == crew_member::duty::computing ? one_computing : 0;
   }

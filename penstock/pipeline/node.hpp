@@ -118,7 +118,9 @@ class node {
   [[nodiscard]] worker* hire(std::int64_t now) noexcept;
   // why: what the worker waits for from now on.
   void let_go(worker& w, wait_kind why, std::int64_t now) noexcept;
-  [[nodiscard]] bool has_worker_at_work() const noexcept { return at_work_of(manned_.load(std::memory_order_relaxed)) > 0; }
+  [[nodiscard]] bool has_worker_at_work() const noexcept {
+    return at_work_of(manned_.load(std::memory_order_relaxed)) > 0;
+  }
   [[nodiscard]] bool has_free_worker() const noexcept {
     const manning now = manned_.load(std::memory_order_relaxed);
     return at_work_of(now) < present_of(now);

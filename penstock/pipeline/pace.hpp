@@ -2,7 +2,7 @@
 // is long enough to see to it that somebody else looks after the rest.
 //
 // A turn is worth about 100 µs: then handing items on costs little beside them, and nothing waits long for its turn.
-// Items of unknown duration are taken one by one, and so are those of a stage that has surprised: a single slow item
+// Items of unknown duration (the first three tell) are taken one by one, and so are those of a stage that has surprised: a single slow item
 // (over 100 µs more than its turn should have taken) among fast ones makes the next 4,096 go one by one, because what
 // happened once in a while will happen again, and those that were taken with it would have to wait.
 //
@@ -22,12 +22,12 @@ class pace {
   static constexpr std::int64_t long_ns = 10'000;  // worth waking somebody (6.6 µs) for
   static constexpr std::int64_t surprise_ns = 100'000;
   static constexpr std::int64_t stuck_ns = 200'000;  // a batch that takes so much longer than usual is overdue
-  static constexpr std::size_t max_at_once = 256;   // beyond that there is nothing left to save
+  static constexpr std::size_t max_at_once = 256;    // beyond that there is nothing left to save
 
   // How many items to take in one turn.
   [[nodiscard]] std::size_t batch(std::int64_t turn = turn_ns) const noexcept {
     const std::int64_t each = each_ns_.load(std::memory_order_relaxed);
-    if (each == unknown || one_by_one_.load(std::memory_order_relaxed) > 0) return 1;
+    if (known_.load(std::memory_order_relaxed) < min_known || one_by_one_.load(std::memory_order_relaxed) > 0) return 1;
     return static_cast<std::size_t>(std::clamp<std::int64_t>(turn / std::max<std::int64_t>(each, 1), 1, max_at_once));
   }
   // Whether so many items are, or may be, long work.
@@ -42,6 +42,8 @@ class pace {
     return each != unknown && ns > surprise_ns && ns - surprise_ns > 4 * each * static_cast<std::int64_t>(items);
   }
   void took(std::int64_t ns, std::size_t items, bool surprise) noexcept {
+    if (const std::size_t known = known_.load(std::memory_order_relaxed); known < min_known)
+      known_.store(known + items, std::memory_order_relaxed);
     const std::int64_t left = one_by_one_.load(std::memory_order_relaxed);
     if (left > 0)
       one_by_one_.store(std::max<std::int64_t>(0, left - static_cast<std::int64_t>(items)), std::memory_order_relaxed);
@@ -57,6 +59,8 @@ class pace {
 
  private:
   static constexpr std::int64_t unknown = -1;
+  static constexpr std::size_t min_known = 3;  // what one item took says little of the next
+  std::atomic<std::size_t> known_ = 0;         // how many items were measured, while they are few
   std::atomic<std::int64_t> each_ns_ = unknown;
   std::atomic<std::int64_t> one_by_one_ = 0;
 };

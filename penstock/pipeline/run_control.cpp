@@ -12,6 +12,7 @@ namespace penstock {
 run_control::run_control(run_options options) : options_(std::move(options)) {}
 
 run_control::~run_control() {
+  supervisor_.end();  // before its thread is joined, if it was started
   if (phase_ != phase::started) return;
   request_stop();
   join_all();
@@ -34,7 +35,6 @@ void run_control::start() {
                                         .worker_added = [this] { crew_.notice(); },
                                         .worker_removed = [this](node& n) { may_have_ended(n); }});
   try {
-    supervisor_thread_ = system::thread([this] { supervisor_.run(crew_); });
     for (std::size_t i = nodes_.size(); i-- > 0;)
       if (nodes_[i]->has_own_threads())
         for (worker& w : nodes_[i]->workers())

@@ -94,7 +94,7 @@ class run_control {
 
   const run_options options_;                 // constant after construction
   std::vector<std::unique_ptr<node>> nodes_;  // constant after start(); the source first
-  supervisor supervisor_{nodes_};
+  supervisor supervisor_{nodes_, [this] { supervisor_thread_ = system::thread([this] { supervisor_.run(crew_); }); }};
   crew crew_{nodes_, supervisor_};
   std::stop_source stop_;
   std::stop_source drain_;

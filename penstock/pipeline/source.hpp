@@ -126,7 +126,9 @@ class pull_source_node final : public node {
     if (due == 0 || now < due) return {.due = due};
     batch_.look_after(
         now, [&](crew_member& owner) { threads.overdue(owner); }, [](std::size_t, std::size_t) {},
-        [&](const batch_view<envelope<item>>& made, std::uint64_t) { next_.accept(made.results, made.count); });
+        [&](const batch_view<envelope<item>>& made, std::size_t, std::uint64_t) {
+          next_.accept(made.results, made.count);
+        });
     return {.acted = true};
   }
   [[nodiscard]] bool is_over() const noexcept override { return over_.load() || control_.draining(); }
@@ -146,23 +148,20 @@ class pull_source_node final : public node {
 
   // As many as a turn is worth and find room.
   bool pull_some(worker& self, crew_member& me, std::int64_t began) {
-    const std::size_t wanted = std::min(pace_.batch(), max_batch_);
+    std::size_t wanted = std::min(pace_.batch(), max_batch_);
+    if (wanted > 1 && !control_.supervised_by().is_there()) wanted = 1;
     auto* const room = me.for_results().template room_for<envelope<item>>(wanted);  // before anything is promised
-    const std::size_t places = next_.reserve(wanted);
-    if (places == 0 && next_.room() != inlet<item>::npos) return false;
-    const std::size_t most = std::max<std::size_t>(places, 1);
+    std::size_t most = wanted > 1 ? next_.reserve(wanted) : 0;
+    if (most == 1) next_.give_back(std::exchange(most, 0));
+    if (most == 0 && next_.room() == 0) return false;
+    most = std::max<std::size_t>(most, 1);
     const std::int64_t waited = self.waited_at_work();
     me.turn_begins(*this, pace_, most);
     std::size_t pulled = 0;
     if (most == 1) {
       if (auto e = pull_one(self)) {
         pulled = 1;
-        if (places)
-          next_.accept(&*e, 1);
-        else
-          next_.accept(*std::move(e), self, me);
-      } else if (places) {
-        next_.give_back(1);
+        next_.accept(*std::move(e), self, me);
       }
     } else {
       const std::int64_t due = began + pace::stuck_ns + pace_.each() * static_cast<std::int64_t>(most);

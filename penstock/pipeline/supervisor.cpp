@@ -7,14 +7,38 @@
 
 namespace penstock {
 
+bool supervisor::start() noexcept {
+  state before = state::absent;
+  if (!state_.compare_exchange_strong(before, state::starting)) return before == state::running;
+  try {
+    start_();
+    state_.store(state::running);
+    return true;
+  } catch (...) {
+    state_.store(state::unavailable);
+    return false;
+  }
+}
+
 void supervisor::run(crew& threads) noexcept {
-  for (;;) {
-    const std::uint32_t heard = wake_word_.load();
+  std::uint32_t heard = 0;
+  for (std::int64_t next = now_ns() + pause_; !over_.load();) {
+    system::futex_wait(wake_word_, heard,
+                       next == never_ns ? system::never : system::clock::time_point(std::chrono::nanoseconds(next)));
     if (over_.load()) return;
+    heard = wake_word_.load();
+    const bool owed = owes_.exchange(false);
+    if (next == never_ns && !owed) {
+      // The batch that has ended the sleep was opened a moment ago, and can't be due yet.
+      idle_looks_ = 0;
+      pause_ = min_pause_ns;
+      next = now_ns() + pause_;
+      continue;
+    }
     found f = look(threads);
     pause_ = f.acted ? min_pause_ns : std::min(2 * pause_, max_pause_ns);
     idle_looks_ = f.due == 0 && !f.acted ? idle_looks_ + 1 : 0;
-    std::int64_t next = next_look(f);
+    next = next_look(f);
     if (next - now_ns() > max_pause_ns) {
       next_look_.store(next);
       owes_.store(f.owes);
@@ -22,18 +46,7 @@ void supervisor::run(crew& threads) noexcept {
       f = look(threads);
       next = f.acted ? now_ns() : std::min(next, next_look(f));
     }
-    const bool long_sleep = next == never_ns;
     next_look_.store(next);
-    if (!over_.load())
-      system::futex_wait(wake_word_, heard,
-                         long_sleep ? system::never : system::clock::time_point(std::chrono::nanoseconds(next)));
-    const bool was_owing = owes_.exchange(false);
-    if (!long_sleep) continue;
-    idle_looks_ = 0;
-    pause_ = min_pause_ns;
-    // The batch that has ended the sleep was opened a moment ago, and can't be due yet.
-    if (!was_owing && !over_.load())
-      system::futex_wait(wake_word_, wake_word_.load(), system::clock::now() + std::chrono::nanoseconds(pause_));
   }
 }
 

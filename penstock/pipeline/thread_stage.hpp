@@ -2,11 +2,12 @@
 //
 // One turn of a worker: take as many items as a turn is worth (pace.hpp), with room promised for their results → for
 // each: call the function, again after a pause if it fails and the policy says so; count how it ended → put the results
-// into the next stage, in order if asked. An item that is, or may be, long is taken alone, and its result waits for room
-// if there is none.
+// into the next stage, in order if asked. An item that is, or may be, long is taken alone, without a promised place, and its
+// result waits for room if there is none.
 //
 // OVERDUE  A batch that takes longer than expected is shared (claimed_batch.hpp): its items count as waiting again, and any
-//          worker begins one at a time. While a turn is overdue, the stage begins items though there is no room for their
+//          worker begins one at a time. The places of results to come are given back: no place depends on a call that may be
+//          waiting for the result of another. While a turn is overdue, the stage begins items though there is no room for their
 //          results: they may be what that turn waits for.
 //
 // Everything else: retry, dead letters, limits are stage_policy's; the order is reorder_gate's; threads are the crew's and the
@@ -81,7 +82,8 @@ class thread_stage final : public entered_stage<In> {
  private:
   using front = entered_stage<In>;
   using front::end_cut_short, front::end_failed, front::entrance_, front::hand_back, front::policy_, front::text_of;
-  using node::has_free_worker, node::has_worker_at_work, node::hire, node::index_of, node::let_go, node::present, node::range;
+  using node::has_free_worker, node::has_worker_at_work, node::hire, node::index_of, node::let_go, node::present,
+      node::range;
   using typename front::cut_short;
 
   using callable = stage_callable<F>;
@@ -128,11 +130,10 @@ class thread_stage final : public entered_stage<In> {
   void make_room(std::size_t items, crew_member& me);
   // One turn, by a worker who was hired at `now`, which moves on. False if there was nothing to do.
   bool work_once(worker& self, callable& f, crew_member& me, std::int64_t& now, bool must_go, wait_kind& why);
-  void work_at_one(envelope<In>& e, std::uint64_t ticket, std::size_t places, worker& self, callable& f,
-                   crew_member& me) noexcept;
+  void work_at_one(envelope<In>& e, std::uint64_t ticket, worker& self, callable& f, crew_member& me) noexcept;
   // The same for one that may turn out to hold up others, and if it does, must be noticed.
-  void work_at_watched(envelope<In>& e, std::uint64_t ticket, std::size_t places, worker& self, callable& f,
-                       crew_member& me, std::int64_t now) noexcept;
+  void work_at_watched(envelope<In>& e, std::uint64_t ticket, worker& self, callable& f, crew_member& me,
+                       std::int64_t now) noexcept;
   // When the supervisor is to see to a single item that was begun at `now`; 0: never.
   [[nodiscard]] std::int64_t due_of_one(std::int64_t now) const noexcept;
   // One item of a batch that is shared, if there is one.
@@ -143,14 +144,18 @@ class thread_stage final : public entered_stage<In> {
   [[nodiscard]] claimed claim_shared() noexcept;
   [[nodiscard]] claimed claim_from(batch_type& b) noexcept;
   // Items go one by one, and need no place for their results to be begun.
-  [[nodiscard]] bool goes_singly() const noexcept { return pace_.is_long(1) || overdue_.load(std::memory_order_relaxed) > 0; }
+  [[nodiscard]] bool goes_singly() const noexcept {
+    return pace_.is_long(1) || overdue_.load(std::memory_order_relaxed) > 0 ||
+           policy_.control().supervised_by().is_unavailable();
+  }
   // Items wait, and are not begun for want of room, while a call is under way that may be waiting for them.
   void refuses_for_want_of_room() const noexcept {
-    if (has_worker_at_work()) policy_.control().supervised_by().watch(now_ns() + pace::stuck_ns);
+    supervisor& s = policy_.control().supervised_by();
+    if (has_worker_at_work() && s.is_there()) s.watch(now_ns() + pace::stuck_ns);
   }
   // items: in me.for_items(); they are destroyed. Returns how many of them this worker has worked at.
-  std::size_t work_at_many(envelope<In>* items, std::size_t count, std::uint64_t ticket, std::size_t places, worker& self,
-                    callable& f, crew_member& me, std::int64_t now) noexcept;
+  std::size_t work_at_many(envelope<In>* items, std::size_t count, std::uint64_t ticket, std::size_t places,
+                           worker& self, callable& f, crew_member& me, std::int64_t now) noexcept;
   // The end of every turn: a worker at work is what may have kept the stage from ending.
   void leave(worker& self, wait_kind why, std::int64_t now) noexcept {
     let_go(self, why, now);
@@ -171,8 +176,10 @@ class thread_stage final : public entered_stage<In> {
   void account_for(std::int64_t began, std::int64_t waited_before, std::size_t items, worker& self, crew_member& me,
                    std::int64_t ended) noexcept;
   // Finished results of a batch, with promised places; ticket: of its first item. As send_in_order().
-  bool send_made(const batch_view<result_envelope>& made, std::uint64_t ticket, bool may_be_carried, worker& self,
-                 crew_member& me) noexcept;
+  bool send_made(const batch_view<result_envelope>& made, std::uint64_t ticket, worker& self, crew_member& me) noexcept;
+  // The same after the supervisor has given the places back: waits for room.
+  void send_overdue(const batch_view<result_envelope>& made, std::uint64_t ticket, worker& self,
+                    crew_member& me) noexcept;
   // ticket: of the first of the items; placed: places are promised for the results. True: they were taken over, where
   // they are, to be carried on; only if they may be.
   bool send_in_order(std::uint64_t ticket, const batch_view<result_envelope>& made, bool placed, bool may_be_carried,
@@ -188,8 +195,8 @@ class thread_stage final : public entered_stage<In> {
   F function_;
   inlet<out>* const next_;
   penstock::pace pace_;
-  std::unique_ptr<batch_type[]> batches_;  // one for each worker
-  std::unique_ptr<gate_type> gate_;        // null: unordered
+  std::unique_ptr<batch_type[]> batches_;    // one for each worker
+  std::unique_ptr<gate_type> gate_;          // null: unordered
   system::atomic<std::size_t> overdue_ = 0;  // turns under way that the supervisor has found overdue
 };
 

@@ -17,18 +17,17 @@ namespace penstock {
 template <class In, class F>
 class thread_stage<In, F>::outputs {
  public:
-  // places: 1 if room is promised for one result, which is then put at once; 0: it waits for room.
-  outputs(thread_stage& stage, std::uint64_t ticket, std::size_t places, worker& self, crew_member& me) noexcept
-      : stage_(stage), ticket_(ticket), places_(places), self_(self), me_(me) {}
+  // Its result waits for room if there is none.
+  outputs(thread_stage& stage, std::uint64_t ticket, worker& self, crew_member& me) noexcept
+      : stage_(stage), ticket_(ticket), self_(self), me_(me) {}
   // Into a batch.
   outputs(thread_stage& stage, batch_type& at, worker& self, crew_member& me) noexcept
       : stage_(stage), at_(&at), self_(self), me_(me) {}
   outputs(const outputs&) = delete;
   outputs& operator=(const outputs&) = delete;
-  // An item that put nothing gives its turn and its place away.
+  // An item that put nothing gives its turn away.
   ~outputs() {
     if constexpr (!std::is_void_v<out>) {
-      if (places_) stage_.next_->give_back(places_);  // first: the turn may be long in coming
       if (stage_.gate_ && !turn_given_) skip_turn();
     }
   }
@@ -75,7 +74,7 @@ class thread_stage<In, F>::outputs {
     self_.out.add();
     if (!stage_.gate_) return at_ ? at_->add(std::move(e)) : put_now(std::move(e));
     turn_given_ = true;
-    at_ ? at_->add(std::move(e)) : take_turn({&e, 1, 0, 1, nullptr}, std::exchange(places_, 0));
+    at_ ? at_->add(std::move(e)) : take_turn({&e, 1, 0, 1, nullptr});
   }
   template <class Range>
   void many(Range& range) {
@@ -108,25 +107,19 @@ class thread_stage<In, F>::outputs {
     }
     count ? self_.passed.add() : self_.filtered.add();
   }
-  void put_now(result_envelope&& e) noexcept {
-    if (std::exchange(places_, 0))
-      stage_.next_->accept(&e, 1);
-    else
-      stage_.next_->accept(std::move(e), self_, me_);
-  }
+  void put_now(result_envelope&& e) noexcept { stage_.next_->accept(std::move(e), self_, me_); }
   void skip_turn() noexcept {
     static constexpr bool absent = false;
     turn_given_ = true;
-    at_ ? at_->skip() : take_turn({nullptr, 0, 0, 1, &absent}, true);
+    at_ ? at_->skip() : take_turn({nullptr, 0, 0, 1, &absent});
   }
-  void take_turn(const batch_view<result_envelope>& made, bool placed) noexcept {
-    stage_.send_in_order(ticket_, made, placed, false, self_, me_);
+  void take_turn(const batch_view<result_envelope>& made) noexcept {
+    stage_.send_in_order(ticket_, made, false, false, self_, me_);
   }
 
   thread_stage& stage_;
   batch_type* const at_ = nullptr;
   const std::uint64_t ticket_ = 0;
-  std::size_t places_ = 0;
   worker& self_;
   crew_member& me_;
   std::uint64_t number_ = 0;

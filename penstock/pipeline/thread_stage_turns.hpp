@@ -82,6 +82,8 @@ template <class In, class F>
 auto thread_stage<In, F>::make_plan(bool must_go, crew_member& me) -> plan {
   const std::size_t most = stage_traits::is_each<std::decay_t<result>> ? 1 : max_at_once;
   std::size_t items = std::min({pace_.batch(turn_ns), entrance_.capacity(), most});
+  // Only where it is made sure that no item waits for another one of its batch.
+  if (items > 1 && (entrance_.waiting() < 2 || !policy_.control().supervised_by().is_there())) items = 1;
   const std::size_t workers = present();
   if (items > 1 && workers > 1 && pace_.each() >= share_from_ns && !(this->computes() && me.nobody_is_free())) {
     // Work worth sharing is shared: as many as leave something for the others, in turns that are worth their cost.
@@ -94,9 +96,11 @@ auto thread_stage<In, F>::make_plan(bool must_go, crew_member& me) -> plan {
   if constexpr (std::is_void_v<out> || stage_traits::is_each<std::decay_t<result>>) {
     return {items, 0};
   } else {
-    std::size_t places = next_->reserve(items);
-    // A long item may as well be worked at until there is room for its result; a short one would only have to wait.
-    const std::size_t go = places ? places : must_go || goes_singly() || next_->room() == inlet<out>::npos ? 1 : 0;
+    std::size_t places = items > 1 ? next_->reserve(items) : 0;
+    if (places == 1) next_->give_back(std::exchange(places, 0));
+    // A single item holds no place while it is worked at: other items may need it before this one is done. A long item may
+    // as well be worked at until there is room for its result; a short one would only have to wait.
+    const std::size_t go = places ? places : must_go || goes_singly() || next_->room() > 0 ? 1 : 0;
     if (gate_) gate_->give_back(items - go);
     if (go == 0) refuses_for_want_of_room();
     return {go, places};
@@ -119,7 +123,7 @@ bool thread_stage<In, F>::work_once(worker& self, callable& f, crew_member& me, 
   if (claimed one = entrance_.shared() > 0 ? claim_shared() : claimed{}; one.item) {
     me.turn_begins(*this, pace_, 1);
     me.changed_something();
-    work_at_watched(*one.item, one.ticket, std::is_void_v<out> ? 0 : 1, self, f, me, now);
+    work_at_watched(*one.item, one.ticket, self, f, me, now);
   } else {
     const plan p = make_plan(must_go, me);
     if (p.items == 0) {
@@ -129,16 +133,16 @@ bool thread_stage<In, F>::work_once(worker& self, callable& f, crew_member& me, 
     auto* const items = me.for_items().template room_for<envelope<In>>(p.items);
     auto* end = items;
     const auto batch = entrance_.take(p.items, [&](envelope<In>&& e) { std::construct_at(end++, std::move(e)); });
+    const std::size_t places = batch.count > 1 ? std::min(p.places, batch.count) : 0;
     if constexpr (!std::is_void_v<out>)
-      if (p.places > batch.count) next_->give_back(p.places - batch.count);
+      if (p.places > places) next_->give_back(p.places - places);
     if (gate_) gate_->give_back(p.items - batch.count);
     if (batch.count == 0) return false;
-    const std::size_t places = std::min(p.places, batch.count);
     if (batch.count == 1) entrance_.freed(1);  // before the others are told that this one looks no more
     me.turn_begins(*this, pace_, batch.count);
     if (!me.takes_turns_anywhere()) me.changed_something();
     if (batch.count == 1) {
-      work_at_watched(*items, batch.ticket, places, self, f, me, now);
+      work_at_watched(*items, batch.ticket, self, f, me, now);
       std::destroy_at(items);
     } else {
       done = work_at_many(items, batch.count, batch.ticket, places, self, f, me, now);
@@ -189,9 +193,9 @@ void thread_stage<In, F>::account_for(std::int64_t began, std::int64_t waited_be
 }
 
 template <class In, class F>
-void thread_stage<In, F>::work_at_one(envelope<In>& e, std::uint64_t ticket, std::size_t places, worker& self,
-                                      callable& f, crew_member& me) noexcept {
-  outputs results(*this, ticket, places, self, me);
+void thread_stage<In, F>::work_at_one(envelope<In>& e, std::uint64_t ticket, worker& self, callable& f,
+                                      crew_member& me) noexcept {
+  outputs results(*this, ticket, self, me);
   results.of(e);
   process(e, results, f, self, me);
 }
@@ -208,14 +212,14 @@ std::int64_t thread_stage<In, F>::due_of_one(std::int64_t now) const noexcept {
 }
 
 template <class In, class F>
-void thread_stage<In, F>::work_at_watched(envelope<In>& e, std::uint64_t ticket, std::size_t places, worker& self,
-                                          callable& f, crew_member& me, std::int64_t now) noexcept {
+void thread_stage<In, F>::work_at_watched(envelope<In>& e, std::uint64_t ticket, worker& self, callable& f,
+                                          crew_member& me, std::int64_t now) noexcept {
   const std::int64_t due = due_of_one(now);
-  if (due == 0) return work_at_one(e, ticket, places, self, f, me);
+  if (due == 0) return work_at_one(e, ticket, self, f, me);
   batch_type& at = batches_[index_of(self)];
   at.open({}, due, &me);
-  if (this->computes()) policy_.control().supervised_by().watch(due);
-  work_at_one(e, ticket, places, self, f, me);
+  if (supervisor& s = policy_.control().supervised_by(); this->computes() && s.is_there()) s.watch(due);
+  work_at_one(e, ticket, self, f, me);
   if (at.close()) overdue_.fetch_sub(1);
 }
 
@@ -245,23 +249,30 @@ std::size_t thread_stage<In, F>::work_at_many(envelope<In>* items, std::size_t c
       process(at.item(i), results, f, self, me);
       results.item_done();
       if (at.is_shared()) {
-        at.flush([&](const batch_view<result_envelope>& made) { send_made(made, ticket, false, self, me); });
+        at.flush([&](const batch_view<result_envelope>& made) { send_overdue(made, ticket, self, me); });
         me.changed_something();
       }
     }
   }
+  bool overdue = false;
   at.finish(
       [&](bool was_overdue) {
-        if (!was_overdue) entrance_.freed(count);
+        overdue = was_overdue;  // then the supervisor has freed the items' places, and given those of results back
+        if (overdue) return;
+        entrance_.freed(count);
         if constexpr (!std::is_void_v<out>)
-          if (places && done > at.made()) next_->give_back(done - at.made());  // items without a result
+          if (places && count > at.made()) next_->give_back(count - at.made());  // items without a result
       },
-      [&](const batch_view<result_envelope>& made) { return send_made(made, ticket, true, self, me); });
+      [&](const batch_view<result_envelope>& made) {
+        if (!overdue) return send_made(made, ticket, self, me);
+        send_overdue(made, ticket, self, me);
+        return false;
+      });
   for (;;) {
     claimed one = claim_from(at);
     if (!one.item) break;
     me.changed_something();
-    work_at_one(*one.item, one.ticket, std::is_void_v<out> ? 0 : 1, self, f, me);
+    work_at_one(*one.item, one.ticket, self, f, me);
     ++done;
   }
   if (at.close()) overdue_.fetch_sub(1);
@@ -270,15 +281,26 @@ std::size_t thread_stage<In, F>::work_at_many(envelope<In>* items, std::size_t c
 }
 
 template <class In, class F>
-bool thread_stage<In, F>::send_made(const batch_view<result_envelope>& made, std::uint64_t ticket, bool may_be_carried,
-                                    worker& self, crew_member& me) noexcept {
+bool thread_stage<In, F>::send_made(const batch_view<result_envelope>& made, std::uint64_t ticket, worker& self,
+                                    crew_member& me) noexcept {
   if constexpr (std::is_void_v<out>) {
     return false;
   } else {
-    if (gate_) return send_in_order(ticket + made.first, made, true, may_be_carried, self, me);
-    if (may_be_carried && next_->await(made.results, made.count, me)) return true;
+    if (gate_) return send_in_order(ticket + made.first, made, true, true, self, me);
+    if (next_->await(made.results, made.count, me)) return true;
     next_->accept(made.results, made.count);
     return false;
+  }
+}
+
+template <class In, class F>
+void thread_stage<In, F>::send_overdue(const batch_view<result_envelope>& made, std::uint64_t ticket, worker& self,
+                                       crew_member& me) noexcept {
+  if constexpr (!std::is_void_v<out>) {
+    if (gate_)
+      send_in_order(ticket + made.first, made, false, false, self, me);
+    else
+      for (std::size_t i = 0; i < made.count; ++i) next_->accept(std::move(made.results[i]), self, me);
   }
 }
 
@@ -307,8 +329,11 @@ supervision thread_stage<In, F>::look_after(crew& threads, std::int64_t now) noe
           entrance_.share(rest);
           if (gate_) gate_->notify();
         },
-        [&](const batch_view<result_envelope>& made, std::uint64_t ticket) {
+        [&](const batch_view<result_envelope>& made, std::size_t count, std::uint64_t ticket) {
           if constexpr (!std::is_void_v<out>) {
+            // The places of results to come: the items that are begun next may need them before.
+            if (count > made.count) next_->give_back(count - made.count);
+            if (made.items == 0) return;
             if (gate_)
               gate_->try_put(ticket, made, made.count, [&](std::size_t places) { next_->give_back(places); });
             else
@@ -333,6 +358,7 @@ bool thread_stage<In, F>::await(envelope<In>* items, std::size_t count, crew_mem
     return false;
   } else {
     if (!me.takes_turns_anywhere() || gate_) return false;
+    if (!policy_.control().supervised_by().is_there()) return false;
     if (count < 2 || count > max_at_once) return false;
     // Asked again when a worker is hired, which is dearer.
     if (entrance_.waiting() || !has_free_worker()) return false;
@@ -385,7 +411,8 @@ void thread_stage<In, F>::carried_turn(const crew_member::burden& b, crew_member
     auto* const items = static_cast<envelope<In>*>(b.items);
     const std::int64_t waited = b.by->waited_at_work();
     me.turn_begins(*this, pace_, b.count);
-    const std::size_t done = work_at_many(items, b.count, 0, std::is_void_v<out> ? 0 : b.count, *b.by, function_, me, now);
+    const std::size_t done =
+        work_at_many(items, b.count, 0, std::is_void_v<out> ? 0 : b.count, *b.by, function_, me, now);
     const std::int64_t ended = now_ns();
     account_for(now, waited, done, *b.by, me, ended);
     me.turn_ends();
@@ -409,8 +436,8 @@ bool thread_stage<In, F>::send_in_order(std::uint64_t ticket, const batch_view<r
     next_->put_down(me);
     send(later, n, places, self, me);
   };
-  return gate_->put(
-      ticket, made, placed ? made.count : 0, pass, release, [&](std::size_t places) { next_->give_back(places); });
+  return gate_->put(ticket, made, placed ? made.count : 0, pass, release,
+                    [&](std::size_t places) { next_->give_back(places); });
 }
 
 template <class In, class F>

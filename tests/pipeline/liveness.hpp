@@ -31,12 +31,14 @@ struct play {
   int cheap = 6;    // items before the special one, or ones
   int workers = 2;  // of each stage
   bool ordered = false;
+  std::size_t capacity = 4;  // before each stage
+  bool slow = false;         // every call takes a millisecond
 
   [[nodiscard]] int items() const { return what == scene::calls_meet ? cheap + 2 * workers : cheap + 6; }
 };
 
 // What is shared by all that take part. A World holds one: change(f) calls f(state&) alone, and wait(condition) returns when
-// condition(const state&) holds.
+// condition(const state&) holds; some_time() takes a millisecond.
 struct state {
   int arrived = 0, met = 0;
   bool blocked = false, released = false;
@@ -45,6 +47,7 @@ struct state {
 // What a call does with an item in one of the stages.
 template <class World>
 void act(World& world, const play& p, int stage, int item) {
+  if (p.slow) world.some_time();
   if (stage == p.stage) {
     switch (p.what) {
       case scene::burst_then_silence:
@@ -117,7 +120,7 @@ report run(World& world, const play& p, First first, Second second) {
       auto line = from<int>() | std::move(first) | std::move(second) | start();
       const bool cut_short = p.what == scene::stop || p.what == scene::drain;
       for (int i = 0; i < p.items(); ++i) {
-        if (cut_short && i > p.cheap) break;  // no more than find room while one call blocks
+        if (cut_short && i == p.cheap + 1) break;  // others may find no room while that call blocks
         (void)line.push(i);
       }
       if (!cut_short) {
@@ -133,7 +136,8 @@ report run(World& world, const play& p, First first, Second second) {
 // What must hold of it.
 [[nodiscard]] inline std::string wrong_with(const report& r, const play& p) {
   if (!r.sums_meet()) return "the sums do not meet";
-  if (p.what != scene::stop && r.delivered != r.entered) return "not everything that entered was delivered: " + to_json(r);
+  if (p.what != scene::stop && r.delivered != r.entered)
+    return "not everything that entered was delivered: " + to_json(r);
   if (p.what != scene::stop && p.what != scene::drain && r.entered != static_cast<std::uint64_t>(p.items()))
     return "not everything entered";
   return {};

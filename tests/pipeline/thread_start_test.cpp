@@ -29,7 +29,7 @@ namespace penstock {
 namespace {
 
 TEST(thread_start, a_thread_that_cannot_be_had_unwinds_cleanly_and_nothing_has_entered) {
-  for (int k = 0; k < 9; ++k) {
+  for (int k = 0; k < 8; ++k) {
     std::atomic<int> entered = 0;
     refused = 0;
     const auto attempt = [&] {
@@ -41,8 +41,8 @@ TEST(thread_start, a_thread_that_cannot_be_had_unwinds_cleanly_and_nothing_has_e
                   sink("b", [](int) {}, {.workers = 3}) | start();
       line.wait();
     };
-    threads_left = k;  // 8 are needed: one for each worker and for the source, and the supervisor's
-    if (k < 8) {
+    threads_left = k;  // 7 are needed
+    if (k < 7) {
       EXPECT_THROW(attempt(), std::system_error) << k;
       EXPECT_EQ(refused, 1) << "pthread_create was not replaced";
       EXPECT_EQ(entered, 0);
@@ -56,7 +56,7 @@ TEST(thread_start, a_thread_that_cannot_be_had_unwinds_cleanly_and_nothing_has_e
 
 // Threads of a stage's own wait for items, those of the crew for anything, the scaler for time to pass.
 TEST(thread_start, threads_of_every_kind_are_told_to_go_home) {
-  for (int k = 0; k < 7; ++k) {
+  for (int k = 0; k < 6; ++k) {
     int entered = 0;
     refused = 0;
     const auto attempt = [&] {
@@ -66,8 +66,8 @@ TEST(thread_start, threads_of_every_kind_are_told_to_go_home) {
           stage("own", per_worker(own), {.workers = 2}) | sink("b", [](int) {}, {.workers = {1, 3}}) | start();
       line.wait();
     };
-    threads_left = k;  // 6 are needed: two of its own, two for source and sink, the supervisor's and the scaler's
-    if (k < 6) {
+    threads_left = k;  // 5 are needed: two of its own, two for source and sink, and the scaler's
+    if (k < 5) {
       EXPECT_THROW(attempt(), std::system_error) << k;
       EXPECT_EQ(refused, 1);
       EXPECT_EQ(entered, 0);
@@ -81,7 +81,7 @@ TEST(thread_start, threads_of_every_kind_are_told_to_go_home) {
 
 TEST(thread_start, a_stage_that_cannot_grow_goes_on_with_the_workers_it_has) {
   refused = 0;
-  threads_left = 3;  // the sink's first worker, the supervisor and the scaler
+  threads_left = 2;  // the sink's first worker and the scaler
   const auto until_refused = [](int) { refused.wait(0); };
   auto line = from<int>() | sink("grows", until_refused, {.workers = {1, 3}}) | start();
   for (unsigned i = 1; i <= 20; ++i) {

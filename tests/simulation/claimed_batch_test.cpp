@@ -67,7 +67,8 @@ struct scene {
   void look(std::int64_t now) {
     b.look_after(
         now, [&](crew_member& m) { check(&m == &owner && ++overdue > 0); },
-        [&](std::size_t first, std::size_t n) { begun = first, shared = n; }, [&](const view& v, std::uint64_t) { send(v); });
+        [&](std::size_t first, std::size_t n) { begun = first, shared = n; },
+        [&](const view& v, std::size_t, std::uint64_t) { send(v); });
   }
   // The owner's end. Returns whether the batch was overdue.
   bool end() {
@@ -190,10 +191,11 @@ TEST(simulated_claimed_batch, items_without_a_result_are_told_apart) {
     s.look(100);
     check(s.sent == std::vector<std::uint64_t>{11});
     s.b.skip();
-    s.b.finish([](bool) {}, [&](const view& v) {
-      check(v.items == 1 && v.count == 0 && v.first == 2 && !v.present[0]);
-      return false;
-    });
+    s.b.finish([](bool) {},
+               [&](const view& v) {
+                 check(v.items == 1 && v.count == 0 && v.first == 2 && !v.present[0]);
+                 return false;
+               });
     check(s.b.close() && s.one.use_count() == 1);
   });
 }

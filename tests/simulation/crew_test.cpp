@@ -47,7 +47,7 @@ class pile : public node {
             may_not_compute();
             all.overdue(owner);
           },
-          [](std::size_t, std::size_t) {}, [](const batch_view<char>&, std::uint64_t) {});
+          [](std::size_t, std::size_t) {}, [](const batch_view<char>&, std::size_t, std::uint64_t) {});
     }
     return found;
   }
@@ -64,7 +64,7 @@ class pile : public node {
     began_ = now_ns();
     overdue_after_ = 0ns;
     me.turn_begins(*this, pace_, items_of_a_turn_);
-    if (const std::int64_t due = due_of_a_turn()) {
+    if (const std::int64_t due = due_of_a_turn(); due && supervisor_.is_there()) {
       mine.open({}, due, &me);
       supervisor_.watch(due);
     }
@@ -115,7 +115,8 @@ class pile : public node {
  private:
   using turn_batch = claimed_batch<char, char>;
   [[nodiscard]] std::int64_t due_of_a_turn() const {
-    if (items_of_a_turn_ > 1) return began_ + pace::stuck_ns + pace_.each() * static_cast<std::int64_t>(items_of_a_turn_);
+    if (items_of_a_turn_ > 1)
+      return began_ + pace::stuck_ns + pace_.each() * static_cast<std::int64_t>(items_of_a_turn_);
     return computes() ? began_ + std::max<std::int64_t>(20'000'000, 4 * pace_.each()) : 0;
   }
 
@@ -144,7 +145,6 @@ class workplace {
   }
   void open(int members) {
     all.expect(static_cast<std::size_t>(members));
-    threads_.emplace_back([this] { watch.run(all); });
     for (int i = 0; i < members; ++i) start_one(true);
   }
   void start_one(bool expected = false) {
@@ -165,6 +165,7 @@ class workplace {
     all.end();
     watch.end();
     for (thread& t : threads_) t.join();
+    if (supervisor_.joinable()) supervisor_.join();
   }
 
  private:
@@ -172,11 +173,12 @@ class workplace {
   int gone_home_ = 0;
 
  public:
-  supervisor watch{piles_};
+  supervisor watch{piles_, [this] { supervisor_ = thread([this] { watch.run(all); }); }};
   crew all{piles_, watch};
 
  private:
   std::vector<thread> threads_;
+  thread supervisor_;
 };
 
 // Exhaustive is too much here.

@@ -1,13 +1,16 @@
 // Every kind of source with every pair of kinds of stage, in scenes where calls wait for one another, on random schedules.
 // The kinds that need the real machine: tests/process/liveness_test.cpp.
-#include <array>
+#include "tests/pipeline/liveness.hpp"
+
+#include <chrono>
 #include <string>
+#include <utility>
 
 #include <gtest/gtest.h>
 
 #include <penstock/base/mutex.hpp>
+#include <penstock/base/sleep.hpp>
 
-#include "tests/pipeline/liveness.hpp"
 #include "tests/simulation/bounds.hpp"
 
 namespace penstock {
@@ -31,6 +34,7 @@ class world {
     mutex_lock lock(mutex_);
     while (!holds(std::as_const(state_))) changed_.wait(lock);
   }
+  void some_time() { (void)sleep_for(std::chrono::milliseconds(1), {}); }
 
  private:
   mutex mutex_;
@@ -45,7 +49,7 @@ auto stage_of(world& w, const play& p, int which) {
     testing::act(w, p, which, i);
     return i;
   };
-  const stage_options options{.workers = p.workers, .capacity = 4, .ordered = p.ordered};
+  const stage_options options{.workers = p.workers, .capacity = p.capacity, .ordered = p.ordered};
   if constexpr (Own)
     return stage("first", per_worker([function] { return function; }), options);
   else
@@ -54,7 +58,7 @@ auto stage_of(world& w, const play& p, int which) {
 template <bool Own>
 auto sink_of(world& w, const play& p, int which) {
   const auto function = [&w, p, which](int i) { testing::act(w, p, which, i); };
-  const stage_options options{.workers = p.workers, .capacity = 4};
+  const stage_options options{.workers = p.workers, .capacity = p.capacity};
   if constexpr (Own)
     return sink("second", per_worker([function] { return function; }), options);
   else
@@ -66,11 +70,18 @@ void run_all() {
   for (const auto source : {source_kind::range, source_kind::callable, source_kind::open})
     for (const auto what : {scene::burst_then_silence, scene::one_blocks, scene::calls_meet, scene::stop, scene::drain})
       for (const int where : {0, 1})
-        for (const bool ordered : {false, true}) {
-          const play p{.source = source, .what = what, .stage = where, .ordered = ordered};
+        for (const unsigned habits : {0U, 1U, 2U, 3U, 4U, 5U, 6U, 7U}) {
+          const bool ordered = habits & 1;
+          const play p{.source = source,
+                       .what = what,
+                       .stage = where,
+                       .ordered = ordered,
+                       .capacity = habits & 2 ? 1U : 4U,
+                       .slow = (habits & 4) != 0};
           SCOPED_TRACE("source " + std::to_string(static_cast<int>(source)) + ", scene " +
                        std::to_string(static_cast<int>(what)) + " in stage " + std::to_string(where) +
-                       (ordered ? ", ordered" : ""));
+                       (ordered ? ", ordered" : "") + (p.capacity == 1 ? ", room for one" : "") +
+                       (p.slow ? ", slow" : ""));
           const auto body = [p] {
             world w;
             const report r = testing::run(w, p, stage_of<FirstOwn>(w, p, 0), sink_of<SecondOwn>(w, p, 1));
@@ -78,7 +89,7 @@ void run_all() {
             simulation::check(wrong.empty(), wrong.c_str());
           };
           for (const bool early_timeouts : {false, true})
-            EXPECT_NO_THROW(simulation::simulate_many(1, testing::few_schedules ? 5 : 40, body,
+            EXPECT_NO_THROW(simulation::simulate_many(1, testing::few_schedules ? 2 : 12, body,
                                                       {.early_timeouts = early_timeouts, .steps = 40'000}));
           if (::testing::Test::HasFailure()) return;
         }

@@ -84,7 +84,6 @@ class way_out {
   worker self;
   bool takes_over = false;  // the thread that passes them on
   std::chrono::nanoseconds release_takes{0};
-
 };
 
 TEST(simulated_gate, results_leave_in_the_order_of_their_tickets) {
