@@ -54,10 +54,8 @@ class claimed_batch {
     Out* results = nullptr;    // memory for as many
     std::uint64_t ticket = 0;  // of the first item
     bool marked = false;       // items without a result are told apart, by skip(); REQUIRES count <= max_marked
-    // For a function that knows its items before they are begun: takes back those that it has not begun, and returns how many of
-    // the batch it has. Null: none is known before.
-    std::size_t (*take_back)(void* function) noexcept = nullptr;
-    void* function = nullptr;
+    // The function knows the items already: none of them can be claimed. REQUIRES: no other worker could.
+    bool known_ahead = false;
   };
 
   // --- the owner ---
@@ -166,8 +164,7 @@ class claimed_batch {
     shared_.store(true, std::memory_order_relaxed);
     system::heavy_fence();
     first_shared_ = std::min(next_.load(std::memory_order_acquire), contents_.count);
-    if (contents_.take_back)
-      first_shared_ = std::clamp(contents_.take_back(contents_.function), first_shared_, contents_.count);
+    if (contents_.known_ahead) first_shared_ = contents_.count;
     cursor_ = first_shared_;
     overdue(*owner_);
     share(first_shared_, contents_.count - first_shared_);

@@ -151,14 +151,11 @@ struct callable<per_worker<Factory>> {
 };
 
 // A function that can use to know which items come next: foresee(items) is called before the first of several is. Each
-// of them is then passed to the function, in this order and from where it is now, unless the run is being stopped or items
-// are taken back: take_back() may be called once after each foresee(), on another thread, while the function is being
-// called. It says how many of the items have been begun, the one that is being worked at included. The others go to other
-// workers; the function must not begin them.
+// of them is then passed to the function, in this order and from where it is now, unless the run is being stopped. Only where
+// the stage has one worker: what this worker knows ahead, no other worker could begin.
 template <class F, class In>
 concept foresees = !consumes<F, In>() && requires(F& f, std::span<const In* const> items) {
   { f.foresee(items) } noexcept;
-  { f.take_back() } noexcept -> std::same_as<std::size_t>;
 };
 
 template <class F>

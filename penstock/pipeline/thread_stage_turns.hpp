@@ -82,6 +82,8 @@ template <class In, class F>
 auto thread_stage<In, F>::make_plan(bool must_go, crew_member& me) -> plan {
   const std::size_t most = stage_traits::is_each<std::decay_t<result>> ? 1 : max_at_once;
   std::size_t items = std::min({pace_.batch(turn_ns), entrance_.capacity(), most});
+  // What the function of one worker knows ahead, another one cannot begin.
+  if (foresees && range().most() > 1) items = 1;
   // Only where it is made sure that no item waits for another one of its batch.
   if (items > 1 && (entrance_.waiting() < 2 || !policy_.control().supervised_by().is_there())) items = 1;
   const std::size_t workers = present();
@@ -234,8 +236,7 @@ std::size_t thread_stage<In, F>::work_at_many(envelope<In>* items, std::size_t c
     std::array<const In*, max_at_once> next;
     for (std::size_t i = 0; i < count; ++i) next[i] = &*items[i].item;
     f.foresee(std::span<const In* const>(next.data(), count));
-    contents.take_back = [](void* function) noexcept { return static_cast<callable*>(function)->take_back(); };
-    contents.function = &f;
+    contents.known_ahead = true;
   }
   const std::int64_t due = now + pace::stuck_ns + pace_.each() * static_cast<std::int64_t>(count);
   if constexpr (stage_traits::is_per_worker<F>) entrance_.batch_opens();

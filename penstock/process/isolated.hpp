@@ -155,9 +155,6 @@ class isolated_call {
     }
   }
 
-  // None of them is taken back: they are on their way.
-  [[nodiscard]] std::size_t take_back() noexcept { return static_cast<std::size_t>(-1); }
-
  private:
   worker_process::reply reply_within(const wait_limit& limit) {
     try {

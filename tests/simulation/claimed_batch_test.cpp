@@ -144,38 +144,16 @@ TEST(simulated_claimed_batch, a_turn_without_items_can_be_overdue) {
   });
 }
 
-TEST(simulated_claimed_batch, a_function_that_knows_its_items_says_which_it_has_begun) {
+TEST(simulated_claimed_batch, items_that_the_function_knows_ahead_are_not_shared) {
   alone([] {
     scene s;
-    std::size_t known = 0;
-    const auto open = [&] {
-      s.open(0);
-      (void)s.end();
-      s.b.open({.items = s.items.filled(s.one),
-                .count = 4,
-                .results = s.results.at(),
-                .take_back = [](void* k) noexcept { return *static_cast<std::size_t*>(k); },
-                .function = &known},
-               100, &s.owner);
-      check(s.b.next() == 0);
-    };
-    known = 0;
-    open();
+    s.b.open({.items = s.items.filled(s.one), .count = 4, .results = s.results.at(), .known_ahead = true}, 100,
+             &s.owner);
+    check(s.b.next() == 0);
     s.look(100);
-    check(s.begun == 1 && s.shared == 3, "the owner has begun more");
-    (void)s.end();
-    known = 3;
-    open();
-    s.look(100);
-    check(s.begun == 3 && s.shared == 1);
-    check(s.b.next() == 1 && s.b.next() == 2 && s.b.next() == batch::npos, "those go on as before");
-    (void)s.end();
-    known = 9;
-    open();
-    s.look(100);
-    check(s.begun == 4 && s.shared == 0);
-    (void)s.end();
-    check(s.one.use_count() == 1);
+    check(s.overdue == 1 && s.shared == 0 && s.begun == 4);
+    for (std::size_t i = 1; i < 4; ++i) check(s.b.next() == i, "they go on as before");
+    check(s.b.next() == batch::npos && s.end() && s.one.use_count() == 1);
   });
 }
 

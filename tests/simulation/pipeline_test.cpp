@@ -421,7 +421,6 @@ TEST(simulated_pipeline, a_function_that_foresees_is_told_of_each_batch_before_i
       check(batch.size() > 1, "one alone is no batch");
       for (const int* i : batch) seen->push_back(*i);
     }
-    std::size_t take_back() noexcept { return seen->size(); }
     void operator()(const int& i) {
       (void)sleep_for(1us, {});
       if (*at == seen->size()) seen->push_back(i);  // alone

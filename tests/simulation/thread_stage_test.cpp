@@ -34,7 +34,7 @@ struct work {
   }
 };
 
-// A stage, whose items take as many milliseconds as they say, before a stage where nobody works. Three of them have
+// A stage, whose items take as many milliseconds as they say, before a stage where nobody works. Four of them have
 // been through it; they were quick, so the next are taken together, if they do not lie around the end of the ring.
 class one_stage {
  public:
@@ -42,7 +42,7 @@ class one_stage {
       : behind_(
             "behind", [](int) {}, {.capacity = room_behind}, nullptr, control_),
         stage_("stage", work{}, std::move(options), &behind_, control_) {
-    for (int i = 0; i < 3; ++i) take({0});
+    for (int i = 0; i < 4; ++i) take({0});
   }
 
   void put(std::initializer_list<int> items) {
@@ -95,9 +95,9 @@ TEST(simulated_thread_stage, no_thread_takes_an_item_that_is_too_far_ahead_of_it
     s.put({0});
     const auto began = system::clock::now();
     check(!s.turn(), "four tickets are out: as many as workers and waiting items");
-    check(system::clock::now() == began && s.done() == 3);
+    check(system::clock::now() == began && s.done() == 4);
     (void)sleep_for(20ms, {});
-    check(s.turn() && s.done() == 8);
+    check(s.turn() && s.done() == 9);
   });
 }
 
@@ -107,16 +107,16 @@ TEST(simulated_thread_stage, an_overdue_batch_is_shared_and_its_results_are_forw
       one_stage s({.workers = 2, .capacity = 8, .ordered = ordered});
       const thread first([&] { s.take({0, 10, 0, 1}); });
       (void)sleep_for(100us, {});
-      check(s.look() == 0ns && s.done() == 3, "it is not overdue yet");
+      check(s.look() == 0ns && s.done() == 4, "it is not overdue yet");
       check(!s.turn(), "and its items are not for others");
       (void)sleep_for(900us, {});
-      check(s.look() == 0ns && s.done() == 4, "the one that is finished");
-      check(s.turn() && s.done() == (ordered ? 4 : 5), "one by one");
+      check(s.look() == 0ns && s.done() == 5, "the one that is finished");
+      check(s.turn() && s.done() == (ordered ? 5 : 6), "one by one");
       const auto began = system::clock::now();
       check(s.turn() && system::clock::now() - began == 1ms && !s.turn());
-      check(s.done() == (ordered ? 4 : 6));
+      check(s.done() == (ordered ? 5 : 7));
       (void)sleep_for(20ms, {});
-      check(s.done() == 7);
+      check(s.done() == 8);
     });
 }
 
@@ -172,7 +172,7 @@ class pair_of_stages {
 };
 
 TEST(simulated_thread_stage, a_batch_is_carried_on_only_with_room_for_all_of_it) {
-  testing::alone([] {
+  try_it(without_haste(0), 0, [] {
     pair_of_stages wide({}, {.capacity = 4});
     for (int i = 0; i < 5; ++i) {
       envelope<int> e{.item = box<int>(0)};
