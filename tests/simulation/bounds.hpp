@@ -23,7 +23,7 @@ inline constexpr bool few_schedules = false;
 #endif
 
 [[nodiscard]] inline simulation::options bounds(unsigned preemptions) {
-  return {.preemptions = preemptions, .runs = few_schedules ? 5'000U : 1'000'000U};
+  return {.preemptions = preemptions, .runs = few_schedules ? 5'000U : 200'000U};
 }
 // Time passes at any moment.
 [[nodiscard]] inline simulation::options in_haste(unsigned preemptions, unsigned delayed_stores = 0) {
