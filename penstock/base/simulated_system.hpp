@@ -229,6 +229,15 @@ void futex_wake(const atomic<std::uint32_t>& word, int count) noexcept;
 // A thread that yields or pauses runs again only after the others that can run had their turn.
 void yield() noexcept;
 void pause() noexcept;
+// A yield costs nothing here, and whether the caller sleeps after the first or the fourteenth makes no other schedules.
+[[nodiscard]] inline bool yield_briefly() noexcept {
+  yield();
+  return true;
+}
+class backoff {
+ public:
+  void once() noexcept { yield(); }
+};
 [[nodiscard]] unsigned processors() noexcept;
 
 [[nodiscard]] double random_share();

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <climits>
 #include <cstdlib>
 #include <ctime>
@@ -32,6 +33,39 @@ void futex_wait(const atomic<std::uint32_t>& word, std::uint32_t expected, clock
 
 void futex_wake(const atomic<std::uint32_t>& word, int count) noexcept {
   ::syscall(SYS_futex, &word, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, count);
+}
+
+namespace {
+using namespace std::chrono_literals;
+constexpr std::chrono::nanoseconds slow_yield = 50us;
+// Not longer: a thread that was stopped for an hour says nothing about the hours to come.
+constexpr std::chrono::nanoseconds longest_without_yields = 1s;
+// The clock's reading until which no thread yields. Of the process, not of each thread: else every new thread would have
+// to find out by a slow yield of its own. relaxed: nothing else is read because of it.
+constinit atomic<clock::rep> no_yields_before{clock::duration::min().count()};
+}  // namespace
+
+bool yield_briefly() noexcept {
+  const auto before = clock::now().time_since_epoch();
+  if (before.count() < no_yields_before.load(std::memory_order_relaxed)) return false;
+  yield();
+  const auto after = clock::now().time_since_epoch();
+  if (after - before <= slow_yield) return true;
+  const auto pause =
+      std::min<std::chrono::nanoseconds>(32 * std::min(after - before, clock::duration(1s)), longest_without_yields);
+  no_yields_before.store((after + pause).count(), std::memory_order_relaxed);
+  return false;
+}
+
+void backoff::once() noexcept {
+  constexpr int looks = 16;
+  if (looks_ < looks) {
+    ++looks_;
+    pause();
+  } else if (!yield_briefly()) {
+    std::this_thread::sleep_for(sleep_);
+    sleep_ = std::min<std::chrono::microseconds>(2 * sleep_, 1ms);
+  }
 }
 
 double random_share() {
