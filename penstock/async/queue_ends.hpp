@@ -63,8 +63,9 @@ class place_in_line : protected wait_line::place, private notice {
   template <class Try>
   static bool tries_a_little(Try try_it) {
     const loop& here = loop::here();
-    for (int yields = system::spins(14); yields > 0 && here.is_idle(); --yields) {
-      system::yield();
+    bool cheap = true;
+    for (int yields = system::spins(14); cheap && yields > 0 && here.is_idle(); --yields) {
+      cheap = system::yield_briefly();
       if (try_it()) return true;
     }
     return false;

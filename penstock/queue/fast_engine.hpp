@@ -138,8 +138,8 @@ conqueue_status fast_engine<T>::insert(const wait_limit* limit, Args&&... args) 
     claim mine = ring_.claim_push(1);
     if (mine.count == 0) [[unlikely]] {
       if (!limit) {
-        while (mine.result == verdict::soon) {  // a consumer is moving its item out of there right now
-          system::yield();
+        for (system::backoff pause; mine.result == verdict::soon;) {  // a consumer is moving its item out right now
+          pause.once();
           mine = ring_.claim_push(1);
         }
       } else if (!limit->reached() || mine.result == verdict::soon) {
@@ -177,8 +177,8 @@ conqueue_status fast_engine<T>::extract(after_pop then, const wait_limit* limit,
   claim mine = ring_.claim_pop(1);
   if (mine.count == 0) [[unlikely]] {
     if (!limit) {
-      while (mine.result == verdict::soon) {  // a producer is making its item there right now
-        system::yield();
+      for (system::backoff pause; mine.result == verdict::soon;) {  // a producer is making its item right now
+        pause.once();
         mine = ring_.claim_pop(1);
       }
     } else if (mine.result == verdict::soon || !limit->reached()) {

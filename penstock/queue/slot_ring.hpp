@@ -180,7 +180,10 @@ class slot_ring {
   // After a lost race for a claim. Two threads that push at the same time pay a cache-line transfer for every item; when
   // one of them gives its processor to somebody else, a consumer as likely as not, the other works alone: five times
   // the throughput with four producers and four consumers on two processors.
-  static void step_aside() noexcept { system::yield(); }
+  // Where yields are dear, no: the next try may be the one.
+  static void step_aside() noexcept {
+    if (!system::yield_briefly()) system::pause();
+  }
   static constexpr std::size_t line = 64;
   template <int Purpose>
   void ask_for_next_line(std::size_t index) const noexcept {
@@ -271,7 +274,7 @@ ring<T> slot_ring<T>::take_all() noexcept {
   }
   // Everything in [head, tail) is ours; wait until it is there, and until nobody moves out of a place before it.
   const auto settled = [&](std::uint64_t position, std::uint32_t state) {
-    while (states_[index_of(position)].load(std::memory_order_acquire) != state) system::yield();
+    for (system::backoff pause; states_[index_of(position)].load(std::memory_order_acquire) != state;) pause.once();
   };
   const std::size_t count = static_cast<std::size_t>(number_of(tail) - number_of(head));
   const std::size_t first = index_of(head);

@@ -113,8 +113,9 @@ trial wait_side::wait_for(Try try_it, CouldGoOn could_go_on, const wait_limit& l
     if (try_it() == trial::done) return trial::done;
     system::pause();
   }
-  for (int yields = system::spins(14); yields > 0; --yields) {
-    system::yield();
+  bool cheap = true;
+  for (int yields = system::spins(14); cheap && yields > 0; --yields) {
+    cheap = system::yield_briefly();
     const trial t = try_it();
     if (t == trial::done || (t == trial::again && limit.reached())) return t;
   }
@@ -132,7 +133,7 @@ trial wait_side::wait_for(Try try_it, CouldGoOn could_go_on, const wait_limit& l
   mutex_lock lock(mutex_);
   ++waits_;
   trial result = trial::again;
-  for (;;) {
+  for (system::backoff pause;;) {
     line_.join(self);
     self.get_ready();
     announce(self.patient ? patient_one : eager);
@@ -143,7 +144,7 @@ trial wait_side::wait_for(Try try_it, CouldGoOn could_go_on, const wait_limit& l
     if (given_up) {
       // Soon: it will be one or the other in a moment. Not asleep: if somebody else gets it, nobody would wake this one.
       lock.unlock();
-      system::yield();
+      pause.once();
       lock.lock();
       continue;
     }
