@@ -234,6 +234,7 @@ void pause() noexcept;
   yield();
   return true;
 }
+[[nodiscard]] constexpr bool yields_are_cheap() noexcept { return true; }
 class backoff {
  public:
   void once() noexcept { yield(); }

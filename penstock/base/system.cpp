@@ -45,15 +45,23 @@ constexpr std::chrono::nanoseconds longest_without_yields = 1s;
 constinit atomic<clock::rep> no_yields_before{clock::duration::min().count()};
 }  // namespace
 
+namespace {
+bool is_cheap_at(clock::time_point now) noexcept {
+  return now.time_since_epoch().count() >= no_yields_before.load(std::memory_order_relaxed);
+}
+}  // namespace
+
+bool yields_are_cheap() noexcept { return is_cheap_at(clock::now()); }
+
 bool yield_briefly() noexcept {
-  const auto before = clock::now().time_since_epoch();
-  if (before.count() < no_yields_before.load(std::memory_order_relaxed)) return false;
+  const auto before = clock::now();
+  if (!is_cheap_at(before)) return false;
   yield();
-  const auto after = clock::now().time_since_epoch();
-  if (after - before <= slow_yield) return true;
-  const auto pause =
-      std::min<std::chrono::nanoseconds>(32 * std::min(after - before, clock::duration(1s)), longest_without_yields);
-  no_yields_before.store((after + pause).count(), std::memory_order_relaxed);
+  const auto after = clock::now();
+  const auto took = after - before;
+  if (took <= slow_yield) return true;
+  const auto until = after + (took < longest_without_yields / 32 ? 32 * took : longest_without_yields);
+  no_yields_before.store(until.time_since_epoch().count(), std::memory_order_relaxed);
   return false;
 }
 

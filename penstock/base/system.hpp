@@ -11,10 +11,11 @@
 //          of the two threads sees what the other wrote before its fence. Light costs nothing; heavy interrupts the
 //          threads of this process (membarrier(2), about 1 µs). Where the kernel has no membarrier both are full
 //          fences. Names and meaning: P1202, "asymmetric fences".
-// YIELDS   On an idle machine a yield takes 0.4 µs, and a thread that yields a few times before it sleeps saves a wake. On a
-//          busy one every yield gives a whole time slice, milliseconds, to unrelated programs. yield_briefly() measures
-//          the yields: after one that took longer than 50 µs no thread of the process yields for 32 times that long, so
-//          yields cost at most 3 % of the time at any load.
+// YIELDS   On an idle machine a yield takes 0.4 µs, and a thread that looks and yields a few times before it sleeps saves a
+//          wake. On a busy one every yield gives a whole time slice, milliseconds, to unrelated programs, and the thread
+//          that is waited for needs this processor. yield_briefly() measures the yields: after one that took longer than
+//          50 µs no thread of the process yields for 32 times that long. So yields cost at most 3 % of the time at any
+//          load.
 // REFUSED  std::atomic::wait: libstdc++ 12 has 16 waiting rooms for the whole process, and all words that start a cache
 //          line share one.
 #pragma once
@@ -55,6 +56,8 @@ inline void yield() noexcept { std::this_thread::yield(); }
 // The same, where it is cheap; see YIELDS. False: the yield took more than 50 µs, or another one did lately and none was
 // tried. Then the caller sleeps until it is notified; backoff is for a caller that nobody notifies.
 [[nodiscard]] bool yield_briefly() noexcept;
+// Whether yield_briefly() would yield at all. If not, looking again and again before a sleep is a waste, too.
+[[nodiscard]] bool yields_are_cheap() noexcept;
 // A breath between two looks at a word that another processor is about to write.
 inline void pause() noexcept {
 #if defined(__x86_64__) || defined(__i386__)

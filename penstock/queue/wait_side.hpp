@@ -109,7 +109,7 @@ class wait_side {
 
 template <class Try, class CouldGoOn>
 trial wait_side::wait_for(Try try_it, CouldGoOn could_go_on, const wait_limit& limit, bool large, bool patient) {
-  for (int looks = large ? 0 : system::spins(30); looks > 0; --looks) {
+  for (int looks = large || !system::yields_are_cheap() ? 0 : system::spins(30); looks > 0; --looks) {
     if (try_it() == trial::done) return trial::done;
     system::pause();
   }
