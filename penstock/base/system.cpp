@@ -37,32 +37,35 @@ void futex_wake(const atomic<std::uint32_t>& word, int count) noexcept {
 
 namespace {
 using namespace std::chrono_literals;
+// Threads of the caller's own program give the processor back within this time, or else the wait is longer than a wake
+// is dear.
 constexpr std::chrono::nanoseconds slow_yield = 50us;
+// Longer than that, it was the time slice of an unrelated program, and the next yield will be as slow.
+constexpr std::chrono::nanoseconds time_slice = 500us;
 // Not longer: a thread that was stopped for an hour says nothing about the hours to come.
 constexpr std::chrono::nanoseconds longest_without_yields = 1s;
 // The clock's reading until which no thread yields. Of the process, not of each thread: else every new thread would have
 // to find out by a slow yield of its own. relaxed: nothing else is read because of it.
 constinit atomic<clock::rep> no_yields_before{clock::duration::min().count()};
-}  // namespace
 
-namespace {
-bool is_cheap_at(clock::time_point now) noexcept {
+bool are_cheap_at(clock::time_point now) noexcept {
   return now.time_since_epoch().count() >= no_yields_before.load(std::memory_order_relaxed);
 }
 }  // namespace
 
-bool yields_are_cheap() noexcept { return is_cheap_at(clock::now()); }
+bool yields_are_cheap() noexcept { return are_cheap_at(clock::now()); }
 
 bool yield_briefly() noexcept {
   const auto before = clock::now();
-  if (!is_cheap_at(before)) return false;
+  if (!are_cheap_at(before)) return false;
   yield();
   const auto after = clock::now();
   const auto took = after - before;
-  if (took <= slow_yield) return true;
-  const auto until = after + (took < longest_without_yields / 32 ? 32 * took : longest_without_yields);
-  no_yields_before.store(until.time_since_epoch().count(), std::memory_order_relaxed);
-  return false;
+  if (took >= time_slice) {
+    const auto pause = took < longest_without_yields / 32 ? 32 * took : longest_without_yields;
+    no_yields_before.store((after + pause).time_since_epoch().count(), std::memory_order_relaxed);
+  }
+  return took <= slow_yield;
 }
 
 void backoff::once() noexcept {

@@ -12,10 +12,10 @@
 //          threads of this process (membarrier(2), about 1 µs). Where the kernel has no membarrier both are full
 //          fences. Names and meaning: P1202, "asymmetric fences".
 // YIELDS   On an idle machine a yield takes 0.4 µs, and a thread that looks and yields a few times before it sleeps saves a
-//          wake. On a busy one every yield gives a whole time slice, milliseconds, to unrelated programs, and the thread
-//          that is waited for needs this processor. yield_briefly() measures the yields: after one that took longer than
-//          50 µs no thread of the process yields for 32 times that long. So yields cost at most 3 % of the time at any
-//          load.
+//          wake. On a busy one every yield gives a whole time slice, milliseconds, to unrelated programs. So
+//          yield_briefly() measures the yields: after one that took more than 50 µs the caller sleeps at once; after one
+//          that took a time slice (500 µs) no thread of the process yields for 32 times that long. So yields cost at
+//          most 3 % of the time at any load.
 // REFUSED  std::atomic::wait: libstdc++ 12 has 16 waiting rooms for the whole process, and all words that start a cache
 //          line share one.
 #pragma once
