@@ -1,11 +1,12 @@
 """What is asked of pipelines, and what is to be reached."""
 import os
 
-from question import Column, Question, reached
+from question import Column, Question, loads, reached, under
 
 THREADS = ["penstock_queue", "mutex", "tbb_queue", "fiber", "moodycamel"]  # by hand on a queue
 TBB = ["tbb_pipeline", "tbb_graph"]
 SYSTEMS = ["penstock", *THREADS, *TBB, "go", "python"]
+LOADED = ["penstock", "penstock_queue", "mutex", "fiber", "moodycamel", *TBB, "go"]
 OURS = ["penstock", "penstock_queue", "ceiling"]  # no rivals
 WORKERS = ["1,1,1", "3,4,5"]
 WORK = [(1000, "1,1,1"), (1000, "2,2,2"), (10_000, "1,1,1"), (10_000, "2,2,2")]
@@ -59,6 +60,10 @@ def questions(quick):
         Question("long", "processor time beside long phases", "× their own", lambda r: r["cpu_s"] / (r["items"] * 3 * r["work_ns"] * 1e-9),
                  [Column(f"{ns // 1000:,} µs (2,2,2)", {s: _phases(s, "2,2,2", few(300_000_000 // ns), f"compute:{ns}") for s in ("penstock", "mutex", "go", "ceiling")})
                   for ns in (100_000, 1_000_000)], digits=3, per_item=False),
+        Question("load", "W4 with 1 µs (2,2,2) under load; busy processes on so many processors", "ns per item", _ns_per_item,
+                 [Column(under(p, b), {s: _phases(s, "2,2,2", few(30_000), "compute:1000") for s in LOADED}, busy=b, processors=p) for p, b in loads()], digits=0),
+        Question("load-empty", "W3 (1,1,1) under load: all of an item's time is hand-over; busy processes on so many processors", "ns per item", _ns_per_item,
+                 [Column(under(p, b), {s: _phases(s, "1,1,1", few(100_000), "nothing") for s in LOADED}, busy=b, processors=p) for p, b in loads()], digits=0),
         Question("W5", "a running (3,4,5) pipeline to which nothing comes", f"ms of processor time in {seconds} s", lambda r: 1e3 * r["cpu_s"],
                  [Column("idle", {s: ["channels", "idle", "pipeline", seconds] if s == "go" else ["bench_pipeline_idle", s, seconds]
                                   for s in ["penstock", *THREADS, "go"]})], digits=3, per_item=False, rounds=3, together=True),
@@ -110,6 +115,10 @@ def targets(m):
         best = m.best("W4", column, [s for s in SYSTEMS if s not in OURS], more_is_better=True)
         yield reached(f"W4 {column}: at least the best rival's" + (f" ({best}, {m.median('W4', column, best):.3f})" if best else ""),
                       m.ratio("W4", column, "penstock", best), lambda v: v >= 1, "{:.3f} of it")
+    for key, what in (("load", "1 µs of work"), ("load-empty", "no work")):
+        for p, b in loads():
+            yield reached(f"under load, {what}, {b} busy processes on {p} processor{'s' * (p > 1)}: at most 2 × mutex + 2 condition variables",
+                          m.ratio(key, under(p, b), "penstock", "mutex"), lambda v: v <= 2, "{:.2f} ×")
     yield reached("W5: at most 0.05 ms of processor time in 5 s", m.median("W5", "idle"), lambda v: v <= .05, "{:.3f} ms")
     ours, ideal = m.median("W6", "(8,8,8)"), _ideal_ms(m)
     yield reached("W6: within 2 % of ideal" + (f" ({ideal:.0f} ms)" if ideal else ""), ours / ideal if ours and ideal else None, lambda v: v <= 1.02, "{:.3f} × ideal")

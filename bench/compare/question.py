@@ -1,5 +1,7 @@
 """A question, its answers by all systems in turn, and what was measured."""
+import contextlib
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -57,6 +59,8 @@ class Column:
     commands: dict  # system: [program, argument, ...]
     value: Callable | None = None  # instead of the question's
     rounds: int = 0  # 0: as many as the question has
+    busy: int = 0  # processes that compute meanwhile, on the same processors
+    processors: int = 0  # 0: all
 
 
 @dataclass
@@ -136,6 +140,34 @@ def _started(words):
     return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
+@contextlib.contextmanager
+def _load(busy, processors):
+    """Meanwhile this process and what it starts have so many processors, and so many processes compute on them."""
+    all_processors = os.sched_getaffinity(0)
+    if processors:
+        os.sched_setaffinity(0, sorted(all_processors)[:processors])
+    # Each says when it begins: its start is not what is measured.
+    computing = [subprocess.Popen(["/usr/bin/python3", "-c", "print('begins', flush=True)\nwhile True: pass"], stdout=subprocess.PIPE) for _ in range(busy)]
+    try:
+        for process in computing:
+            process.stdout.readline()
+        yield
+    finally:
+        for process in computing:
+            process.kill()
+            process.communicate()
+        os.sched_setaffinity(0, all_processors)
+
+
+def loads():
+    """(processors, busy processes) of the questions under load."""
+    return [(processors, busy) for processors in (1, 2) if processors <= len(os.sched_getaffinity(0)) for busy in (0, 1, 2, 4, 8)]
+
+
+def under(processors, busy):
+    return f"{busy} on {processors}"
+
+
 def _finished(process, timeout):
     try:
         out, err = process.communicate(timeout=timeout)
@@ -163,15 +195,16 @@ def answer(question, programs, rounds, systems, measured):
             if turn >= _at_most(rounds, column.rounds):
                 continue
             started = []
-            for system, command in column.commands.items():
-                if (systems and system not in systems) or (column.name, system) in broken:
-                    continue
-                program = replaced.get(command[0]) or [str(programs / command[0])]
-                words = program + [str(word) for word in command[1:]]
-                started.append((system, words, _started(words)))
-                if not question.together:
-                    _collect(question, column, started, measured, broken)
-            _collect(question, column, started, measured, broken)
+            with _load(column.busy, column.processors):
+                for system, command in column.commands.items():
+                    if (systems and system not in systems) or (column.name, system) in broken:
+                        continue
+                    program = replaced.get(command[0]) or [str(programs / command[0])]
+                    words = program + [str(word) for word in command[1:]]
+                    started.append((system, words, _started(words)))
+                    if not question.together:
+                        _collect(question, column, started, measured, broken)
+                _collect(question, column, started, measured, broken)
         if sys.stderr.isatty():
             print(f"\r{question.key}: round {turn + 1} of {rounds} ", end="\n" if turn + 1 == rounds else "", file=sys.stderr, flush=True)
 

@@ -1,7 +1,8 @@
 """What is asked of queues, and what is to be reached."""
-from question import Column, Question, Target, reached
+from question import Column, Question, Target, loads, reached, under
 
 SYSTEMS = ["penstock", "mutex", "tbb_queue", "fiber", "moodycamel", "go", "python"]
+LOADED = ["penstock", "mutex", "fiber", "moodycamel", "go"]
 BLOCKS = ["penstock", "mutex", "moodycamel"]  # those that take many items at once
 PAIRS = [f"{p}/{c}" for p, c in [(1, 1), (2, 2), (4, 4), (8, 8), (1, 4), (4, 1), (1, 8), (8, 1)]]
 KINDS = ["64B", "4KiB", "unique_ptr", "string"]
@@ -55,6 +56,10 @@ def questions(quick):
                   for kind in KINDS for pair in ["1/1", "4/4"]], more_is_better=True, digits=2),
         Question("W2", "a round trip between two threads, two queues of capacity 1", "ns", _ns_per_item,
                  [Column("round trip", {s: _program(s, "round_trip", few(ROUND_TRIPS[s])) for s in SYSTEMS})], digits=0),
+        Question("load", "a round trip as in W2 under load; busy processes on so many processors", "µs", lambda r: 1e-3 * _ns_per_item(r),
+                 [Column(under(p, b), {s: _program(s, "round_trip", few(20_000 if s in ("penstock", "mutex") else 5000)) for s in LOADED}, busy=b, processors=p) for p, b in loads()]),
+        Question("load-stream", "items through a queue of 1024 under load, one by one, 1/1; busy processes on so many processors", "ns per item", _ns_per_item,
+                 [Column(under(p, b), {s: _program(s, "throughput", 1, 1, few(300_000)) for s in LOADED}, busy=b, processors=p) for p, b in loads()], digits=0),
         Question("W5", "three consumers of an empty queue and three producers of a full one", f"ms of processor time in {seconds} s", lambda r: 1e3 * r["cpu_s"],
                  [Column("waiting", {s: _program(s, "idle", *(["queue"] if s == "go" else []), seconds) for s in SYSTEMS if s != "python"})],
                  digits=3, per_item=False, rounds=3, together=True),
@@ -81,6 +86,10 @@ def targets(m):
                       m.ratio("W1", pair, "penstock", best), lambda v: v >= 2, "{:.2f} ×")
     yield reached("W2: at most 1 µs for a round trip", m.median("W2", "round trip"), lambda v: v <= 1000, "{:,.0f} ns")
     yield Target("W2 between coroutines on one loop: at most 0.25 µs (comes with `async`)", None)
+    for key, what in (("load", "a round trip"), ("load-stream", "a stream")):
+        for p, b in loads():
+            yield reached(f"under load, {what}, {b} busy processes on {p} processor{'s' * (p > 1)}: at most 2 × mutex + 2 condition variables",
+                          m.ratio(key, under(p, b), "penstock", "mutex"), lambda v: v <= 2, "{:.2f} ×")
     yield reached("W5 of a queue: at most 0.05 ms of processor time in 5 s", m.median("W5", "waiting"), lambda v: v <= .05, "{:.3f} ms")
     for key, how in (("growth", "one by one"), ("growth-blocks", "in blocks of 64")):
         yield reached(f"10^4 to 10^8 items {how}: the most cost at most 1.25 × the median, per item", m.growth(key), lambda v: v <= 1.25, "{:.2f} ×")
