@@ -59,7 +59,7 @@ class place_in_line : protected wait_line::place, private notice {
   virtual void called() noexcept = 0;
 
   // A few tries before it stands in line, if its loop has nothing else to do: a call between two threads that sleep costs
-  // 20 µs, and most waits are shorter (wait_side.hpp, WAITING).
+  // 20 µs, and most waits are shorter. On a busy machine one at most (wait_side.hpp, WAITING).
   template <class Try>
   static bool tries_a_little(Try try_it) {
     const loop& here = loop::here();

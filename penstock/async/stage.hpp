@@ -329,6 +329,7 @@ template <class In, class F>
 task<> async_stage<In, F>::work(shift& s) {
   loop::here().counts_sleep_in(asleep_);
   group in_flight({.in_flight = in_flight_});
+  system::backoff absent;      // where the next item is claimed by its producer and not there yet
   std::optional<task<>> next;  // made before its item is taken: if there is no memory for it, nothing is lost
   for (std::size_t begun = 0; !policy_.control().stopping(); ++begun) {
     if (begun % 64 == 63) co_await yield_to_others();  // those under way may be able to go on
@@ -348,11 +349,12 @@ task<> async_stage<In, F>::work(shift& s) {
     // One at a time: whoever waits for room is told, and what is taken is begun at once.
     const auto batch = entrance_.take(1, [&](envelope<In>&& e) { s.taken.emplace(std::move(e)); });
     if (batch.count == 0) {
-      // Somebody is in the middle of putting it in, and may need this processor; or another task may.
-      system::yield();
+      // A producer is in the middle of enqueueing the item and may need this processor, or another task of this loop does.
+      absent.once();
       co_await yield_to_others();
       continue;
     }
+    absent = {};
     entrance_.freed(1);
     s.me.changed_something();
     s.its_ticket = batch.ticket;

@@ -5,11 +5,12 @@
 //   ...the other side, after it has made room:
 //   room.changed([&](bool patient) { return has_room(patient); });        // costs a load while nobody sleeps
 //
-// WAITING     First a few yields: a wake costs the waker 6.6 µs and comes 16 µs later, and most waits are shorter. (Where
-//             little fits in, a few looks before: there each item is a handover. In a large ring looking steals the
-//             cache line that the other side is writing: half the throughput.) Then, under the mutex, a place in the
-//             line and a futex. The rule of wait_line.hpp holds: whenever the mutex is given up, the head of a line that
-//             could go on has been called.
+// WAITING     First up to 14 yields: a wake costs the waker 6.6 µs and comes 16 µs later, and most waits are shorter. (Where
+//             little fits in, 30 looks before: there each item is a hand-over. In a large ring looking steals the cache
+//             line that the other side is writing: half the throughput.) On a busy machine, where a yield gives a time
+//             slice away, the thread does neither and sleeps at once (system.hpp, YIELDS). Then, under the mutex, a place
+//             in the line and a futex. The rule of wait_line.hpp holds: whenever the mutex is given up, the head of a
+//             line that could go on has been called.
 // NO LOST WAKE  Who goes to sleep announces itself in asleep_, passes a heavy fence and tries a last time. Who has changed
 //             something passes a light fence and looks at asleep_. One of the two sees the other. The announcement is
 //             withdrawn as soon as the head has been called: one call outstanding, and for the 16 µs until it is
