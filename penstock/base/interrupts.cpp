@@ -29,7 +29,8 @@ interrupts::interrupts(std::initializer_list<int> at_once) {
   for (const int number : {SIGINT, SIGTERM}) signals_.push_back({number, false});
   for (const int number : at_once) signals_.push_back({number, true});
   int fds[2];
-  if (::pipe2(fds, O_CLOEXEC | O_NONBLOCK) != 0) throw std::system_error(errno, std::generic_category(), "pipe2");
+  if (::pipe2(fds, O_CLOEXEC | O_NONBLOCK) != 0)
+    throw std::system_error(errno, std::generic_category(), "penstock: no pipe for class interrupts");
   read_end_.reset(fds[0]);
   write_end_.reset(fds[1]);
   int none = -1;

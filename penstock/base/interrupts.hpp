@@ -9,6 +9,7 @@
 //          in spite of everything can still be ended from the keyboard.
 // AT ONCE  Signals that the constructor is given say stop the first time: interrupts signals({SIGHUP, SIGQUIT}).
 // REQUIRES At most one object at a time in a process (throws std::logic_error): a signal handler is global by nature.
+// THROWS   std::system_error where the process has no two descriptors left for its pipe; the signals are untouched then.
 #pragma once
 
 #include <atomic>

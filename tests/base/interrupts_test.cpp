@@ -1,9 +1,14 @@
 // The first signal drains, the second stops, and afterwards everything is as it was.
+#include <cerrno>
 #include <csignal>
 #include <stdexcept>
+#include <string>
+#include <system_error>
 #include <thread>
 
 #include <gtest/gtest.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include <penstock/base/interrupts.hpp>
 
@@ -80,6 +85,29 @@ TEST(interrupts, some_say_stop_the_first_time_and_no_more_the_second) {
 TEST(interrupts, there_is_one_at_a_time) {
   const interrupts first;
   EXPECT_THROW(interrupts{}, std::logic_error);
+}
+
+TEST(interrupts, says_what_it_lacks_where_no_descriptor_is_left) {
+  default_signals();
+  rlimit before{};
+  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &before), 0);
+  const int next = ::dup(0);
+  ::close(next);
+  rlimit none = before;
+  none.rlim_cur = static_cast<rlim_t>(next);
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &none), 0);
+  std::string said;
+  int code = 0;
+  try {
+    const interrupts signals;
+  } catch (const std::system_error& e) {
+    said = e.what();
+    code = e.code().value();
+  }
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &before), 0);
+  EXPECT_EQ(code, EMFILE);
+  EXPECT_NE(said.find("interrupts"), std::string::npos) << said;
+  const interrupts signals;  // nothing of the failed one is left
 }
 
 TEST(interrupts, a_handler_of_the_program_comes_back_and_a_third_signal_finds_the_default) {
