@@ -1,4 +1,5 @@
-// sleep_for(how_long, stop): sleeps, unless or until a stop is requested. True iff the whole time went by.
+// sleep_for(how_long, stop): sleeps, unless or until a stop is requested. True iff the whole time went by. A time beyond the
+// clock's range (hours::max()) is for ever.
 #pragma once
 
 #include <chrono>
@@ -10,7 +11,9 @@
 
 namespace penstock {
 
-inline bool sleep_for(std::chrono::nanoseconds how_long, const std::stop_token& stop) {
+// A template, because the conversion of hours::max() to nanoseconds overflows.
+template <class Rep, class Period>
+bool sleep_for(std::chrono::duration<Rep, Period> how_long, const std::stop_token& stop) {
   const wait_limit limit(how_long);
   mutex gate;
   condition wake;

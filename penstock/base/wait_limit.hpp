@@ -24,8 +24,14 @@ class wait_limit {
   wait_limit(clock::time_point deadline) noexcept : deadline_(deadline) {}
   template <class Rep, class Period>
   wait_limit(std::chrono::duration<Rep, Period> patience) : deadline_(after(patience)) {}
+  // A deadline in another unit than the clock's.
+  template <class Duration>
+  wait_limit(std::chrono::time_point<clock, Duration> deadline) : deadline_(on_clock(deadline)) {}
   wait_limit(std::stop_token stop) noexcept : stop_(std::move(stop)) {}
   wait_limit(std::stop_token stop, clock::time_point deadline) noexcept : stop_(std::move(stop)), deadline_(deadline) {}
+  template <class Duration>
+  wait_limit(std::stop_token stop, std::chrono::time_point<clock, Duration> deadline)
+      : stop_(std::move(stop)), deadline_(on_clock(deadline)) {}
   template <class Rep, class Period>
   wait_limit(std::stop_token stop, std::chrono::duration<Rep, Period> patience)
       : stop_(std::move(stop)), deadline_(after(patience)) {}
@@ -38,15 +44,26 @@ class wait_limit {
   }
 
  private:
-  // A patience beyond the clock's range (hours::max()) means for ever, not an overflow into the past.
+  // now + patience, at the ends too: a patience beyond the clock's range (hours::max()) means for ever, a negative one
+  // and one that is not a number mean no time at all.
   template <class Rep, class Period>
   static clock::time_point after(std::chrono::duration<Rep, Period> patience) {
     const auto now = clock::now();
+    const auto wanted = std::chrono::duration_cast<std::chrono::duration<double>>(patience);
     const auto most = std::chrono::duration_cast<std::chrono::duration<double>>(clock::time_point::max() - now);
-    if (std::chrono::duration_cast<std::chrono::duration<double>>(patience) >= most) return clock::time_point::max();
-    if (std::chrono::duration_cast<std::chrono::duration<double>>(patience) <= std::chrono::duration<double>(0))
-      return now;
+    if (wanted >= most) return clock::time_point::max();
+    if (!(wanted > std::chrono::duration<double>(0))) return now;  // not <=, which is false for what is not a number
     return now + std::chrono::ceil<clock::duration>(patience);
+  }
+  // The deadline on the clock's own scale: one in hours may lie beyond it at either end.
+  template <class Duration>
+  static clock::time_point on_clock(std::chrono::time_point<clock, Duration> deadline) {
+    using seconds = std::chrono::duration<double>;
+    const auto since = deadline.time_since_epoch();
+    const auto wanted = std::chrono::duration_cast<seconds>(since);
+    if (wanted >= std::chrono::duration_cast<seconds>(clock::duration::max())) return clock::time_point::max();
+    if (!(wanted > std::chrono::duration_cast<seconds>(clock::duration::min()))) return clock::time_point::min();
+    return clock::time_point(std::chrono::ceil<clock::duration>(since));
   }
 
   std::stop_token stop_;

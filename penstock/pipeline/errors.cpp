@@ -7,10 +7,17 @@
 namespace penstock {
 namespace {
 
+// what() is a C string, so a zero byte in a label would hide all that follows it, the reason too: it is shown as \0.
+std::string shown(const std::string& text) {
+  std::string out;
+  for (const char c : text) c ? out += c : out += "\\0";
+  return out;
+}
+
 std::string text_of(const item_place& place, const std::exception_ptr& cause) {
-  std::string text = place.stage.empty() ? "a stage" : "stage \"" + place.stage + '"';
+  std::string text = place.stage.empty() ? "a stage" : "stage \"" + shown(place.stage) + '"';
   if (place.number) text += ", item " + std::to_string(place.number);
-  if (!place.label.empty()) text += " (" + place.label + ')';
+  if (!place.label.empty()) text += " (" + shown(place.label) + ')';
   if (place.attempt > 1) text += ", attempt " + std::to_string(place.attempt);
   return text + ": " + exception_text(cause);
 }

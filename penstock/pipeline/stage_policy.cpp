@@ -12,6 +12,10 @@ stage_policy::stage_policy(std::string stage, stage_options options, stage_abili
     : stage_(std::move(stage)), options_(std::move(options)), abilities_(abilities), control_(control) {}
 
 void stage_policy::check() const {
+  // The name stands in tables and in what() of exceptions, which end at a zero byte.
+  if (const std::size_t zero = stage_.find('\0'); zero != std::string::npos)
+    throw std::invalid_argument("penstock: the name of the stage \"" + stage_.substr(0, zero) +
+                                "\" goes on after a zero byte; a name is text without one");
   const auto require = [this](bool holds, const char* what) {
     if (!holds) throw std::invalid_argument("penstock: stage \"" + stage_ + "\": " + what);
   };
@@ -20,9 +24,13 @@ void stage_policy::check() const {
   require(workers.least() <= workers.most(), "has a range of workers whose end comes before its beginning");
   require(options_.capacity > 0, "needs a capacity of at least 1");
   require(options_.retry.attempts > 0, "retry.attempts counts the first one too, so it is at least 1");
+  // What overflows in the conversion to nanoseconds (hours::max()) is negative, too.
+  require(options_.retry.backoff.count() >= 0, "retry.backoff cannot be negative; the longest is nanoseconds::max()");
+  require(options_.retry.max_backoff.count() >= 0,
+          "retry.max_backoff cannot be negative; the longest is nanoseconds::max()");
   require(options_.retry.jitter >= 0 && options_.retry.jitter <= 1, "retry.jitter is a share from 0 to 1");
   require(options_.limit.rate >= 0 && options_.limit.rate <= 1, "limit.rate is a share from 0 to 1");
-  require(options_.timeout.count() >= 0, "a timeout cannot be negative");
+  require(options_.timeout.count() >= 0, "a timeout cannot be negative; the longest is nanoseconds::max()");
   require(options_.timeout.count() == 0 || abilities_.takes_stop,
           "has a timeout, but its function takes no std::stop_token by which it could be told");
   require(abilities_.can_keep_item || (options_.retry.attempts == 1 && !options_.dead_letter),
@@ -48,6 +56,9 @@ std::optional<std::chrono::nanoseconds> stage_policy::pause_after(unsigned attem
   const auto most = static_cast<double>(options_.retry.max_backoff.count());
   for (unsigned i = 1; i < attempt && pause < most; ++i) pause *= 2;
   pause = std::min(pause, most) * (1 - options_.retry.jitter * system::random_share());
+  // max(), as a double, is one more than max(): "for ever" must not become a negative time.
+  constexpr auto for_ever = std::chrono::nanoseconds::max();
+  if (pause >= static_cast<double>(for_ever.count())) return for_ever;
   return std::chrono::nanoseconds(static_cast<std::int64_t>(pause));
 }
 

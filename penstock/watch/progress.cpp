@@ -9,6 +9,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include <penstock/base/wait_limit.hpp>
 #include <penstock/watch/progress.hpp>
 
 namespace penstock {
@@ -168,11 +169,11 @@ progress::progress(std::function<report()> snapshot, progress_options options)
 
 void progress::draw_until_finished() {
   const auto pause = terminal_ ? options_.redraw : options_.repeat;
-  auto next = std::chrono::steady_clock::now() + pause;
+  auto next = wait_limit(pause).deadline();  // not now + pause: milliseconds::max() means never
   mutex_lock lock(mutex_);
   while (!finished_) {
     if (wake_.wait_until(lock, next)) continue;
-    next += pause;
+    next = wait_limit(pause).deadline();
     lock.unlock();
     report fresh = snapshot_();
     lock.lock();

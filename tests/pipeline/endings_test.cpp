@@ -124,6 +124,29 @@ TEST(endings, a_stop_ends_the_pause_before_a_retry) {
   EXPECT_EQ(r.returned, 1u);
 }
 
+// nanoseconds::max() as a double is one more than fits into nanoseconds.
+TEST(endings, a_pause_for_ever_before_a_retry_is_not_over_at_once) {
+  for (const double jitter : {0., 1e-18}) {
+    std::stop_source stop;
+    std::atomic<int> calls = 0;
+    auto line = from(numbers(1)) |
+                sink("s",
+                     [&](const int&) {
+                       ++calls;
+                       throw std::runtime_error("busy");
+                     },
+                     {.retry = {.attempts = 1000,
+                                .backoff = std::chrono::nanoseconds::max(),
+                                .max_backoff = std::chrono::nanoseconds::max(),
+                                .jitter = jitter}}) |
+                start({.stop = stop.get_token()});
+    while (line.snapshot().stages[1].paused == 0 && calls < 2) std::this_thread::yield();
+    stop.request_stop();
+    EXPECT_EQ(line.wait().returned, 1u);
+    EXPECT_EQ(calls, 1);
+  }
+}
+
 TEST(endings, a_drain_ends_the_pauses_before_retries_and_not_the_retries) {
   std::stop_source drain;
   int calls = 0;

@@ -45,6 +45,23 @@ TEST(errors, the_exception_says_stage_item_label_attempt_and_nests_the_cause) {
   EXPECT_EQ(e.report().failures[0].reason, "truncated");
 }
 
+// what() is a C string: what stands after a zero byte in a label must not be lost.
+TEST(errors, a_zero_byte_in_a_label_hides_nothing_and_is_refused_in_a_name) {
+  const std::string name("a\0b.jpg", 7);
+  const std::vector<photo> photos{{name}};
+  const auto e = failure_of(
+      [&] { return from(photos) | sink("s", [](const photo&) { throw std::runtime_error("truncated"); }) | run(); });
+  EXPECT_STREQ(e.what(), "stage \"s\", item 1 (a\\0b.jpg): truncated");
+  EXPECT_EQ(e.place().label, name);
+  try {
+    (void)(from(photos) | sink(name, [](const photo&) {}) | run());
+    ADD_FAILURE() << "the name was taken";
+  } catch (const std::invalid_argument& refused) {
+    EXPECT_STREQ(refused.what(),
+                 "penstock: the name of the stage \"a\" goes on after a zero byte; a name is text without one");
+  }
+}
+
 TEST(errors, an_item_taken_by_value_is_named_too) {
   const auto e = failure_of([&] {
     return from(std::vector<photo>{{"a.jpg"}}) |
@@ -319,6 +336,8 @@ TEST(errors, options_that_contradict_each_other_are_refused_before_anything_star
   EXPECT_TRUE(refused("a capacity", {.capacity = 0}, plain));
   EXPECT_TRUE(refused("retry.attempts", {.retry = {.attempts = 0}}, plain));
   EXPECT_TRUE(refused("retry.jitter", {.retry = {.jitter = 1.01}}, plain));
+  EXPECT_TRUE(refused("retry.backoff", {.retry = {.backoff = -1ns}}, plain));
+  EXPECT_TRUE(refused("retry.max_backoff", {.retry = {.max_backoff = std::chrono::nanoseconds::min()}}, plain));
   EXPECT_TRUE(refused("retry.jitter", {.retry = {.jitter = -.01}}, plain));
   EXPECT_TRUE(refused("limit.rate", {.limit = {.rate = 1.01}}, plain));
   EXPECT_TRUE(refused("limit.rate", {.limit = {.rate = -.01}}, plain));
