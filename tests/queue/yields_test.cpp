@@ -57,7 +57,7 @@ int yields_in(Call call, Sleeps sleeps, Release release) {
 }
 
 TEST(yields, a_thread_sleeps_after_one_slow_yield) {
-  for (const std::size_t capacity : {1, 16, 1024}) {
+  for (const std::size_t capacity : {1u, 16u, 1024u}) {
     bounded_queue<int> empty(capacity);
     const auto consumer_sleeps = [&] { return empty.statistics().pop_waits > 0; };
     const auto push = [&] { empty.push(1); };

@@ -65,6 +65,9 @@ std::vector<type_seen> types() {
       seen<run_error>("run_error"),
       seen<task<int>>("task"),
       seen<group>("group"),
+      // C++23 makes strings from ranges, but not silently.
+      seen<std::bool_constant<has_label<std::vector<char>>>>("has_label"),
+      seen<std::bool_constant<has_bytes<std::optional<std::string>>>>("has_bytes"),
       seen<process::command>("process::command"),
       seen<process::child>("process::child"),
       seen<process::exit_status>("process::exit_status"),
