@@ -272,8 +272,8 @@ namespace {
 
 [[noreturn]] void fail(const std::string& address, const answer& got) {
   const std::string message = address + ": " + reason_of(got) + " (status " + std::to_string(got.status) + ')';
-  if (got.status == 408 || got.status == 429 || got.status >= 500) throw retryable_error(message, got.wait);
-  throw permanent_error(message);
+  if (got.status == 408 || got.status == 429 || got.status >= 500) throw retryable_error(message, got.wait, got.status);
+  throw permanent_error(message, got.status);
 }
 
 }  // namespace

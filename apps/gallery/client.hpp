@@ -31,19 +31,29 @@ namespace penstock::gallery {
 
 class retryable_error : public std::runtime_error {
  public:
-  explicit retryable_error(const std::string& message, std::optional<std::chrono::seconds> wait = std::nullopt)
-      : std::runtime_error(message), wait_(wait) {}
+  explicit retryable_error(const std::string& message, std::optional<std::chrono::seconds> wait = std::nullopt,
+                           long status = 0)
+      : std::runtime_error(message), wait_(wait), status_(status) {}
 
   // How long the server asked to be left alone.
   [[nodiscard]] std::optional<std::chrono::seconds> wait() const noexcept { return wait_; }
+  // The HTTP status; 0: there was no reply.
+  [[nodiscard]] long status() const noexcept { return status_; }
 
  private:
   std::optional<std::chrono::seconds> wait_;
+  long status_;
 };
 
 class permanent_error : public std::runtime_error {
  public:
-  using std::runtime_error::runtime_error;
+  explicit permanent_error(const std::string& message, long status = 0)
+      : std::runtime_error(message), status_(status) {}
+  // The HTTP status; 0: there was no reply.
+  [[nodiscard]] long status() const noexcept { return status_; }
+
+ private:
+  long status_;
 };
 
 struct client_options {
