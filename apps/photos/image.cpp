@@ -18,6 +18,7 @@
 #include "apps/photos/image_color.hpp"
 #include "apps/photos/image_exif.hpp"
 #include "apps/photos/image_jpeg.hpp"
+#include "apps/photos/image_messages.hpp"
 #include "apps/photos/image_resize.hpp"
 #include "apps/photos/image_vips.hpp"
 #include "apps/photos/image_webp.hpp"
@@ -133,6 +134,23 @@ std::size_t peak_bytes(extent decoded, extent largest, std::size_t decoder, cons
          encoder_bytes_per_pixel(options.format) * pixels;
 }
 
+image_info info_of(photo_kind kind, extent size, bool has_icc, std::size_t peak) {
+  image_info about;
+  about.format = name_of(kind);
+  about.width = size.width;
+  about.height = size.height;
+  about.pixels = static_cast<std::uint64_t>(size.width) * static_cast<std::uint64_t>(size.height);
+  about.has_icc = has_icc;
+  about.peak_bytes = peak;
+  return about;
+}
+
+image_info info_of(const vips_header& header, photo_kind kind, const rendition_options& options) {
+  const extent size = upright(header.size, header.orientation);
+  const extent largest = upright(targets(size, options.sizes).front(), header.orientation);
+  return info_of(kind, size, header.has_icc, peak_bytes(header.size, largest, header.decoder_bytes, options));
+}
+
 // A photo whose header has been read, of whichever kind.
 struct opened {
   photo_kind kind;
@@ -150,20 +168,11 @@ struct opened {
       orientation = exif.orientation;
     } else {
       other = std::make_unique<vips_source>(bytes, kind);
-      take_header();
+      stored = other->header().size;
+      orientation = other->header().orientation;
       // A TIFF file is the structure that EXIF is written in.
       exif = read_exif(kind == photo_kind::tiff ? bytes : std::span<const std::byte>(other->header().exif));
     }
-  }
-
-  opened(const std::filesystem::path& file, photo_kind what)
-      : kind(what), other(std::make_unique<vips_source>(file, what)) {
-    take_header();
-  }
-
-  void take_header() {
-    stored = other->header().size;
-    orientation = other->header().orientation;
   }
 
   [[nodiscard]] extent size() const { return upright(stored, orientation); }
@@ -179,16 +188,10 @@ struct opened {
   }
 
   [[nodiscard]] image_info info(const rendition_options& options) const {
-    const extent decoded = jpeg ? jpeg->reduced_by(factor(options)) : stored;
-    const std::size_t decoder = jpeg ? jpeg->header().coefficient_bytes : other->header().decoder_bytes;
-    image_info about;
-    about.format = name_of(kind);
-    about.width = size().width;
-    about.height = size().height;
-    about.pixels = static_cast<std::uint64_t>(about.width) * static_cast<std::uint64_t>(about.height);
-    about.has_icc = has_icc();
-    about.peak_bytes = peak_bytes(decoded, first_target(options), decoder, options);
-    return about;
+    if (!jpeg) return info_of(other->header(), kind, options);
+    const extent decoded = jpeg->reduced_by(factor(options));
+    return info_of(kind, size(), has_icc(),
+                   peak_bytes(decoded, first_target(options), jpeg->header().coefficient_bytes, options));
   }
 
   // The pixels of the largest rendition, upright and in sRGB.
@@ -245,12 +248,8 @@ std::vector<std::byte> beginning(const std::filesystem::path& file, std::size_t 
 }  // namespace
 
 image_library::image_library() {
-  // libvips warns on standard error of much that does not matter to who runs the tool; what matters comes as an
-  // exception.
-  g_log_set_handler(
-      "VIPS", static_cast<GLogLevelFlags>(G_LOG_LEVEL_WARNING | G_LOG_LEVEL_INFO | G_LOG_LEVEL_DEBUG),
-      [](const gchar*, GLogLevelFlags, const gchar*, gpointer) {}, nullptr);
-  if (VIPS_INIT("penstock") != 0) throw std::runtime_error(std::string("libvips cannot start: ") + vips_error_buffer());
+  keep_decoder_warnings();
+  if (VIPS_INIT("penstock") != 0) throw std::runtime_error("libvips cannot start: " + decoder_cause());
   // No reader that libvips' authors would not put before a stranger's file: SVG, PDF, ImageMagick and a dozen more.
   vips_block_untrusted_set(TRUE);
   // The pipeline's workers are the parallelism. One operation is never asked for twice, so a cache would only hold
@@ -303,9 +302,9 @@ image_info probe(const std::filesystem::path& file, const rendition_options& opt
       return probe(bytes, options);
     }
   }
-  const opened photo(file, kind);
-  refuse_if_too_large(photo.stored, options);
-  return photo.info(options);
+  const vips_header header = vips_source::header_of(file, kind);
+  refuse_if_too_large(header.size, options);
+  return info_of(header, kind, options);
 }
 
 rendition_set make_renditions(std::span<const std::byte> bytes, const rendition_options& options,

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <string>
+#include <utility>
 
 namespace penstock::photos {
 namespace {
@@ -39,59 +40,19 @@ constexpr std::array foreign{
     signature{0, "\0\0\0\x0cjP  "sv, "JPEG 2000 is not supported: convert it to JPEG"},
     signature{0, "\xff\x0a"sv, "JPEG XL is not supported: convert it to JPEG"},
     signature{0, "\0\0\0\x0cJXL "sv, "JPEG XL is not supported: convert it to JPEG"},
-    signature{0, "FUJIFILMCCD-RAW"sv, "camera RAW is not supported: publish the JPEG beside it"},
-    signature{0, "IIRO"sv, "camera RAW is not supported: publish the JPEG beside it"},
-    signature{0, "IIRS"sv, "camera RAW is not supported: publish the JPEG beside it"},
-    signature{0, "MMOR"sv, "camera RAW is not supported: publish the JPEG beside it"},
-    signature{0, "IIU\0"sv, "camera RAW is not supported: publish the JPEG beside it"},
-    signature{0, "FOVb"sv, "camera RAW is not supported: publish the JPEG beside it"},
+    signature{0, "FUJIFILMCCD-RAW"sv, raw_reason},
+    signature{6, "HEAPCCDR"sv, raw_reason},
+    signature{0, "\0MRM"sv, raw_reason},
+    signature{0, "IIRO"sv, raw_reason},
+    signature{0, "IIRS"sv, raw_reason},
+    signature{0, "MMOR"sv, raw_reason},
+    signature{0, "IIU\0"sv, raw_reason},
+    signature{0, "FOVb"sv, raw_reason},
     signature{0, "\0\0\x01\0"sv, "an icon is not a photo"},
 };
 
 bool at(std::string_view text, std::size_t offset, std::string_view wanted) {
   return text.size() >= offset && text.substr(offset).starts_with(wanted);
-}
-
-// Numbers of a TIFF header in the byte order that it names; out of bounds reads as 0, which is no valid offset or tag.
-class tiff_numbers {
- public:
-  explicit tiff_numbers(std::string_view text) : text_(text), big_(text.starts_with('M')) {}
-  [[nodiscard]] std::uint32_t get(std::size_t offset, std::size_t size) const {
-    if (offset > text_.size() || text_.size() - offset < size) return 0;
-    std::uint32_t value = 0;
-    for (std::size_t i = 0; i < size; ++i) {
-      const auto byte = static_cast<unsigned char>(text_[offset + (big_ ? i : size - 1 - i)]);
-      value = (value << 8U) | byte;
-    }
-    return value;
-  }
-
- private:
-  std::string_view text_;
-  bool big_;
-};
-
-// Most RAW files are TIFF files whose first picture is a thumbnail: decoded as TIFF, a stamp of 160 pixels would be
-// published. Told apart by what TIFF itself says of its first directory: "reduced from another picture in this file",
-// or "raw sensor values".
-bool is_raw_tiff(std::string_view text) {
-  constexpr std::uint32_t new_subfile_type = 254, photometric = 262, dng_version = 50706;
-  constexpr std::uint32_t colour_filter_array = 32803, linear_raw = 34892;
-  if (at(text, 8, "CR\x02"sv)) return true;
-  const tiff_numbers numbers(text);
-  const std::size_t directory = numbers.get(4, 4);
-  const std::size_t entries = numbers.get(directory, 2);
-  for (std::size_t i = 0; i < entries; ++i) {
-    const std::size_t entry = directory + 2 + 12 * i;
-    const std::uint32_t tag = numbers.get(entry, 2);
-    const std::size_t size = numbers.get(entry + 2, 2) == 3 ? 2 : 4;
-    const std::uint32_t value = numbers.get(entry + 8, size);
-    if (tag == dng_version) return true;
-    if (tag == new_subfile_type && (value & 1U) != 0) return true;
-    if (tag == photometric && (value == colour_filter_array || value == linear_raw)) return true;
-    if (tag == 0) return false;
-  }
-  return false;
 }
 
 // The brands that follow `ftyp`: the main one, then the compatible ones. Phones write mif1 as main brand with heic or
@@ -108,7 +69,7 @@ photo_kind kind_of_boxes(std::string_view text) {
         brand == "hevx") {
       return photo_kind::heic;
     }
-    if (brand == "crx ") throw not_a_photo("camera RAW is not supported: publish the JPEG beside it");
+    if (brand == "crx ") throw not_a_photo(std::string(raw_reason));
     if (brand == "mif1" || brand == "msf1") still = true;
   }
   if (still) return photo_kind::heic;
@@ -150,24 +111,27 @@ photo_kind kind_of(std::span<const std::byte> first_bytes) {
   std::string text(looked_at, '\0');
   std::ranges::transform(first_bytes.first(looked_at), text.begin(), [](std::byte b) { return static_cast<char>(b); });
 
-  if (text.empty()) throw not_a_photo("empty file");
+  if (text.empty()) throw no_content("empty file");
   if (text.starts_with("\xff\xd8\xff"sv)) return photo_kind::jpeg;
   if (text.starts_with("\x89PNG\r\n\x1a\n"sv)) return photo_kind::png;
   if (text.starts_with("RIFF"sv) && at(text, 8, "WEBP"sv)) return photo_kind::webp;
   if (text.starts_with("GIF8"sv)) return photo_kind::gif;
   if (text.size() >= 12 && at(text, 4, "ftyp"sv)) return kind_of_boxes(text);
   if (at(text, 4, "moov"sv) || at(text, 4, "mdat"sv) || at(text, 4, "wide"sv)) throw not_a_photo("video");
-  if (text.starts_with("II*\0"sv) || text.starts_with("MM\0*"sv)) {
-    if (is_raw_tiff(text)) throw not_a_photo("camera RAW is not supported: publish the JPEG beside it");
+  // The second pair is BigTIFF.
+  if (text.starts_with("II*\0"sv) || text.starts_with("MM\0*"sv) || text.starts_with("II+\0"sv) ||
+      text.starts_with("MM\0+"sv))
     return photo_kind::tiff;
-  }
   for (const signature& s : foreign) {
     if (at(text, s.offset, s.bytes)) throw not_a_photo(std::string(s.reason));
   }
-  if (std::ranges::all_of(text, [](char c) { return c == '\0'; })) throw not_a_photo("nothing but zero bytes");
+  // Erased flash memory reads as 0xff.
+  for (const auto& [byte, reason] :
+       {std::pair('\0', "nothing but zero bytes"), std::pair('\xff', "nothing but 0xff bytes")})
+    if (std::ranges::all_of(text, [wanted = byte](char c) { return c == wanted; })) throw no_content(reason);
   if (is_text(text))
     throw not_a_photo(text.find("<svg") != text.npos ? "SVG is not a photo" : "not an image: starts like text");
-  throw not_a_photo("not an image: unknown content");
+  throw no_content("not an image: unknown content");
 }
 
 }  // namespace penstock::photos

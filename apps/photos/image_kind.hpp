@@ -23,14 +23,25 @@ class not_a_photo : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
+// The bytes do not say what the file is or was: none at all, nothing but zeros or erased memory (0xff), or nothing that is known. A file that is
+// named like a photo and has such contents is a lost photo, not some other kind of file.
+class no_content : public not_a_photo {
+ public:
+  using not_a_photo::not_a_photo;
+};
+
 enum class photo_kind { jpeg, png, webp, heic, avif, tiff, gif };
 
 [[nodiscard]] std::string_view name_of(photo_kind kind) noexcept;  // "JPEG", "HEIC", ...
 
+// The reason of not_a_photo for a camera's RAW file.
+inline constexpr std::string_view raw_reason = "camera RAW is not supported: publish the JPEG beside it";
+
 // As many first bytes as kind_of() makes use of; with fewer it may call a photo none.
 inline constexpr std::size_t first_bytes_wanted = 4096;
 
-// Returns the kind of photo whose file starts like this. Throws not_a_photo.
+// Returns the kind of photo whose file starts like this. Throws not_a_photo. Of a TIFF file this is only half of the
+// answer: camera RAW files are TIFF files too, and image_tiff.hpp tells them apart.
 [[nodiscard]] photo_kind kind_of(std::span<const std::byte> first_bytes);
 
 }  // namespace penstock::photos

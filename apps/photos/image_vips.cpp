@@ -2,13 +2,22 @@
 
 #include <algorithm>
 #include <cassert>
+#include <cerrno>
+#include <cmath>
 #include <cstring>
 #include <string>
-#include <string_view>
+#include <system_error>
+#include <utility>
 
+#include <fcntl.h>
+#include <unistd.h>
 #include <vips/vips8>
 
+#include <penstock/base/unique_fd.hpp>
+
 #include "apps/photos/image.hpp"
+#include "apps/photos/image_messages.hpp"
+#include "apps/photos/image_tiff.hpp"
 
 namespace penstock::photos {
 namespace {
@@ -22,16 +31,7 @@ struct unrefs_area {
   void operator()(VipsBlob* blob) const noexcept { vips_area_unref(VIPS_AREA(blob)); }
 };
 
-// libvips collects messages in one buffer for the whole process; this takes what is there. Beside another failing
-// thread the text may be of both photos, never more than that.
-std::string last_words() {
-  const std::unique_ptr<char, decltype(&g_free)> all(vips_error_buffer_copy(), g_free);
-  const std::string_view text = all ? all.get() : "";
-  const std::string first(text.substr(0, text.find('\n')));
-  return first.empty() ? "no reason given" : first;
-}
-
-[[noreturn]] void refuse() { throw bad_photo("damaged or cut short: " + last_words()); }
+[[noreturn]] void refuse() { throw bad_photo("damaged or cut short: " + decoder_cause()); }
 
 // Everything libvips refuses while a pipeline is put together or a header is read.
 template <class Work>
@@ -43,7 +43,7 @@ auto guarded(Work work) {
   }
 }
 
-VImage load(const vips::VSource& source, photo_kind kind) {
+VImage load(const vips::VSource& source, photo_kind kind, const tiff_picture& tiff) {
   // "error" includes "truncated". Not "warning": TIFF readers warn of every private tag.
   auto* options = VImage::option()->set("access", VIPS_ACCESS_SEQUENTIAL)->set("fail_on", VIPS_FAIL_ON_ERROR);
   switch (kind) {
@@ -52,6 +52,8 @@ VImage load(const vips::VSource& source, photo_kind kind) {
     case photo_kind::webp:
       return VImage::webpload_source(source, options);
     case photo_kind::tiff:
+      options->set("page", tiff.page);
+      if (tiff.subifd >= 0) options->set("subifd", tiff.subifd);
       return VImage::tiffload_source(source, options);
     case photo_kind::gif:
       return VImage::gifload_source(source, options);
@@ -89,6 +91,49 @@ VImage opaque(const VImage& image) {
   return image.flatten(VImage::option()->set("background", std::vector<double>{white}));
 }
 
+// The numbers that stand for none and for full of a colour.
+struct number_range {
+  double none;
+  double full;
+};
+
+// Which numbers mean what, where the format alone does not say it: writers of 32-bit and signed files store the whole
+// range of the format, or 0 to 1, or the values of an 8-bit or 16-bit photo. So the largest number of the photo decides.
+number_range range_of(const tiff_picture& tiff, double least, double most) {
+  if (tiff.format == number_format::floating) {
+    // Up to sixteen times full: highlights of a photo whose range is 0 to 1.
+    constexpr double brightest_highlight = 16;
+    if (!(most > brightest_highlight)) return {0, 1};
+    return {0, most <= 255.5 ? 255.0 : most <= 65535.5 ? 65535.0 : most};
+  }
+  const double half = std::ldexp(1.0, static_cast<int>(tiff.bits) - 1);
+  const bool is_signed = tiff.format == number_format::signed_integer;
+  if (is_signed && least < 0) return {-half, half - 1};
+  for (const double full : {255.0, 32767.0, 65535.0}) {
+    if (full == 32767.0 && !is_signed) continue;
+    if (most <= full && full < half) return {0, full};
+  }
+  return {0, is_signed ? half - 1 : 2 * half - 1};
+}
+
+// Whether read() has to look at all numbers before it knows what they mean.
+bool needs_range(const VImage& image, const tiff_picture& tiff) {
+  return tiff.plain && image.format() != VIPS_FORMAT_UCHAR && image.format() != VIPS_FORMAT_USHORT;
+}
+
+// As unsigned 16-bit numbers, which everything after this understands.
+VImage in_range(const VImage& image, const tiff_picture& tiff, number_range range) {
+  // libvips has turned unsigned numbers already.
+  if (tiff.white_is_zero && tiff.format != number_format::unsigned_integer) std::swap(range.none, range.full);
+  const double factor = 65535 / (range.full - range.none);
+  const bool cmyk = image.interpretation() == VIPS_INTERPRETATION_CMYK;
+  return image.linear(factor, 0.5 - range.none * factor)
+      .cast(VIPS_FORMAT_USHORT)
+      .copy(VImage::option()->set("interpretation", cmyk                ? VIPS_INTERPRETATION_CMYK
+                                                    : image.bands() < 3 ? VIPS_INTERPRETATION_GREY16
+                                                                        : VIPS_INTERPRETATION_RGB16));
+}
+
 // Eight-bit RGB keeps its profile for later, when fewer pixels are left to change; all else is brought to sRGB here, at
 // full precision.
 VImage to_eight_bit_rgb(const VImage& image, bool has_icc) {
@@ -101,7 +146,7 @@ VImage to_eight_bit_rgb(const VImage& image, bool has_icc) {
                                              ->set("black_point_compensation", true)
                                              ->set("depth", 8));
     } catch (const vips::VError&) {
-      vips_error_clear();  // a profile that does not fit counts as none
+      forget_decoder_messages();  // a profile that does not fit counts as none
     }
   }
   return image.colourspace(VIPS_INTERPRETATION_sRGB).cast(VIPS_FORMAT_UCHAR);
@@ -129,20 +174,76 @@ std::size_t held_by_decoder(const VImage& image, photo_kind kind) {
   return 0;
 }
 
+// A file as a source of libvips that keeps the error of a failed read: libvips would report what follows from it, and an
+// unreadable file would count as a damaged one. Nor is it mapped into memory, where a card that is pulled out kills the
+// process.
+class file_source {
+ public:
+  explicit file_source(const std::filesystem::path& path)
+      : path_(path), file_(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY)) {
+    if (!file_) throw std::system_error(errno, std::generic_category(), path.string());
+    g_signal_connect(source_.get_source(), "read", G_CALLBACK(&read), this);
+    g_signal_connect(source_.get_source(), "seek", G_CALLBACK(&seek), this);
+  }
+  file_source(const file_source&) = delete;
+  file_source& operator=(const file_source&) = delete;
+
+  [[nodiscard]] const vips::VSource& source() const noexcept { return source_; }
+  [[nodiscard]] random_reader reader() const { return reader_of(file_.get()); }
+  void throw_read_error() const {
+    if (error_ != 0) throw std::system_error(error_, std::generic_category(), path_.string());
+  }
+
+ private:
+  class custom_source : public vips::VSource {
+   public:
+    custom_source() : VSource(VIPS_SOURCE(vips_source_custom_new()), vips::STEAL) {}
+  };
+
+  static gint64 read(VipsSourceCustom*, void* into, gint64 size, file_source* self) {
+    ssize_t got;
+    do got = ::read(self->file_.get(), into, static_cast<std::size_t>(size));
+    while (got < 0 && errno == EINTR);
+    if (got < 0) self->error_ = errno;
+    return got;
+  }
+  static gint64 seek(VipsSourceCustom*, gint64 offset, int whence, file_source* self) {
+    const off_t at = ::lseek(self->file_.get(), offset, whence);
+    if (at < 0) self->error_ = errno == EINVAL ? self->error_ : errno;  // EINVAL: a damaged file names such an offset
+    return at;
+  }
+
+  const std::filesystem::path path_;
+  const unique_fd file_;
+  int error_ = 0;
+  custom_source source_;
+};
+
 }  // namespace
 
 struct vips_source::picture {
-  VImage image;
+  const photo_kind kind;
+  const tiff_picture tiff;
+  const vips::VSource source;
+  VImage image;  // set up by the constructor, or by read() where it must see all numbers first
   vips_header header;
 
-  picture(const vips::VSource& source, photo_kind kind) {
-    const VImage loaded = guarded([&] { return load(source, kind); });
+  picture(const vips::VSource& from, photo_kind what, const tiff_picture& which)
+      : kind(what), tiff(which), source(from) {
+    const VImage loaded = guarded([&] { return load(source, kind, tiff); });
     header.size = {loaded.width(), loaded.height()};
-    header.orientation = vips_image_get_orientation(loaded.get_image());
+    header.orientation = kind == photo_kind::tiff ? tiff.orientation : vips_image_get_orientation(loaded.get_image());
     header.exif = blob(loaded, VIPS_META_EXIF_NAME);
     header.icc = blob(loaded, VIPS_META_ICC_NAME);
     header.has_icc = !header.icc.empty();
     header.decoder_bytes = held_by_decoder(loaded, kind);
+    if (needs_range(loaded, tiff))
+      header.icc.clear();
+    else
+      finish(loaded);
+  }
+
+  void finish(const VImage& loaded) {
     guarded([&] {
       const VImage flat = opaque(loaded);
       if (!is_plain_rgb(flat)) header.icc.clear();
@@ -150,21 +251,43 @@ struct vips_source::picture {
     });
     if (image.bands() != static_cast<int>(raster::pixel_bytes)) throw bad_photo("its colors are of no known kind");
   }
+
+  // Two passes, because a decoder gives its rows once.
+  void find_range_and_finish() {
+    const number_range range = guarded([&] {
+      const VImage numbers = load(source, kind, tiff).stats();  // first row: all bands; least, most, ...
+      return range_of(tiff, *numbers.getpoint(0, 0).begin(), *numbers.getpoint(1, 0).begin());
+    });
+    finish(guarded([&] { return in_range(load(source, kind, tiff), tiff, range); }));
+  }
 };
 
-vips_source::vips_source(std::span<const std::byte> bytes, photo_kind kind)
-    : picture_(std::make_unique<picture>(
-          guarded([&] { return vips::VSource::new_from_memory(bytes.data(), bytes.size()); }), kind)) {}
-
-vips_source::vips_source(const std::filesystem::path& file, photo_kind kind)
-    : picture_(std::make_unique<picture>(guarded([&] { return vips::VSource::new_from_file(file.c_str()); }), kind)) {}
+vips_source::vips_source(std::span<const std::byte> bytes, photo_kind kind) {
+  forget_decoder_messages();
+  const tiff_picture tiff = kind == photo_kind::tiff ? choose_tiff_picture(reader_of(bytes)) : tiff_picture{};
+  picture_ = std::make_unique<picture>(
+      guarded([&] { return vips::VSource::new_from_memory(bytes.data(), bytes.size()); }), kind, tiff);
+}
 
 vips_source::~vips_source() = default;
+
+vips_header vips_source::header_of(const std::filesystem::path& path, photo_kind kind) {
+  forget_decoder_messages();
+  file_source file(path);
+  try {
+    const tiff_picture tiff = kind == photo_kind::tiff ? choose_tiff_picture(file.reader()) : tiff_picture{};
+    return picture(file.source(), kind, tiff).header;
+  } catch (const bad_photo&) {
+    file.throw_read_error();
+    throw;
+  }
+}
 
 const vips_header& vips_source::header() const noexcept { return picture_->header; }
 
 void vips_source::read(reducer& out, const std::stop_token& stop) {
   constexpr int strip = 64;
+  if (picture_->image.is_null()) picture_->find_range_and_finish();
   const VImage& image = picture_->image;
   const std::unique_ptr<VipsRegion, unrefs_object> region(vips_region_new(image.get_image()));
   if (!region) refuse();
@@ -200,6 +323,7 @@ std::vector<std::byte> bytes_of(VipsBlob* blob) {
 }  // namespace
 
 std::vector<std::byte> avif_bytes(const raster& picture, int quality) {
+  forget_decoder_messages();
   try {
     // Effort 0: the default takes thirty times as long for files a tenth smaller (photos of 2048 pixels: 4.8 s against
     // 0.15 s).
@@ -209,7 +333,7 @@ std::vector<std::byte> avif_bytes(const raster& picture, int quality) {
                                                              ->set("effort", 0)
                                                              ->set("strip", true)));
   } catch (const vips::VError&) {
-    throw std::runtime_error("cannot write AVIF: " + last_words());
+    throw std::runtime_error("cannot write AVIF: " + decoder_cause());
   }
 }
 

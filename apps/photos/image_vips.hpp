@@ -6,7 +6,11 @@
 //
 // The kind is given, not guessed again: libvips would also accept what kind_of() refuses.
 //
-// ERRORS   bad_photo for what is damaged or cut short.
+// Of a TIFF file with several pictures it reads the photo (image_tiff.hpp). Numbers of any format mean the same: grey of
+// 0.5, of 128 among 0 to 255, and of 0 among -32768 to 32767 are one grey.
+//
+// ERRORS   bad_photo for what is damaged or cut short, with the decoder's reason (image_messages.hpp); not_a_photo for a
+//          camera's RAW file.
 // THREADS  One object is for one thread. Decoding happens on that thread, one strip of rows at a time, without libvips'
 //          own workers.
 // MEMORY   header().decoder_bytes.
@@ -38,10 +42,13 @@ class vips_source {
  public:
   // REQUIRES: bytes stay as they are while the object lives; kind is not jpeg.
   vips_source(std::span<const std::byte> bytes, photo_kind kind);
-  vips_source(const std::filesystem::path& file, photo_kind kind);
   ~vips_source();
   vips_source(const vips_source&) = delete;
   vips_source& operator=(const vips_source&) = delete;
+
+  // Of a file, of which no more is read than the decoder needs for it. Throws not_a_photo, bad_photo, and
+  // std::system_error where the file cannot be read.
+  [[nodiscard]] static vips_header header_of(const std::filesystem::path& path, photo_kind kind);
 
   [[nodiscard]] const vips_header& header() const noexcept;
 

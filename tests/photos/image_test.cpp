@@ -105,7 +105,12 @@ TEST_F(image, what_is_no_photo_is_told_apart_with_a_reason) {
                                                             "ftypcrx \0\0\0\0crx ",
                                                             20))),
             "camera RAW is not supported: publish the JPEG beside it");
+  for (const std::string_view raw :
+       {std::string_view("II\x1a\0\0\0HEAPCCDR\x02\0\x01\0", 18), std::string_view("\0MRM\0\1\2\3", 8),
+        std::string_view("FUJIFILMCCD-RAW 0201"), std::string_view("FOVb\0\0\3\0", 8)})
+    EXPECT_EQ(reason_of_not_a_photo(bytes_of(raw)), raw_reason);
   EXPECT_EQ(reason_of_not_a_photo(file_bytes(5000)), "nothing but zero bytes");
+  EXPECT_EQ(reason_of_not_a_photo(file_bytes(5000, std::byte{0xff})), "nothing but 0xff bytes");
   EXPECT_EQ(reason_of_not_a_photo(bytes_of("\x03\x01\x04\x01\x05")), "not an image: unknown content");
 }
 
