@@ -16,6 +16,10 @@
 
 #include <penstock/base/unique_fd.hpp>
 
+#include "apps/photos/image.hpp"
+#include "apps/photos/image_tiff.hpp"
+#include "apps/photos/left_out.hpp"
+
 namespace penstock::photos {
 namespace {
 
@@ -27,37 +31,6 @@ struct closes_directory {
 
 std::system_error last_error(const std::filesystem::path& path) {
   return {errno, std::generic_category(), path.string()};
-}
-
-std::string lower_extension(std::string_view name) {
-  const auto dot = name.rfind('.');
-  if (dot == std::string_view::npos) return {};
-  std::string extension(name.substr(dot + 1));
-  std::ranges::transform(extension, extension.begin(),
-                         [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; });
-  return extension;
-}
-
-bool one_of(std::string_view wanted, std::span<const std::string_view> list) {
-  return std::ranges::find(list, wanted) != list.end();
-}
-
-constexpr std::array<std::string_view, 5> unfinished{"tmp", "part", "partial", "crdownload", "download"};
-constexpr std::array<std::string_view, 10> sidecars{"xmp", "json", "aae", "pp3", "dop",
-                                                    "thm", "xml",  "ini", "db",  "txt"};
-constexpr std::array<std::string_view, 13> videos{"mp4",  "mov", "m4v",  "avi", "mkv", "webm", "mts",
-                                                  "m2ts", "mpg", "mpeg", "3gp", "wmv", "lrv"};
-constexpr std::array<std::string_view, 11> photos{"jpg",  "jpeg", "jpe", "png",  "webp", "heic",
-                                                  "heif", "avif", "tif", "tiff", "gif"};
-
-// Why a file with this name is not even opened; empty: it is.
-std::string reason_by_name(std::string_view name) {
-  if (name.starts_with('.')) return "hidden file";
-  const std::string extension = lower_extension(name);
-  if (one_of(extension, unfinished)) return "unfinished download or copy";
-  if (one_of(extension, sidecars)) return "sidecar";
-  if (one_of(extension, videos)) return "video";
-  return {};
 }
 
 std::chrono::nanoseconds modified(const struct stat& status) {
@@ -85,6 +58,19 @@ std::size_t fill(int file, std::span<std::byte> into, const std::filesystem::pat
   return size;
 }
 
+// The header of a SQLite file with the gallery's application_id.
+bool begins_as_gallery_database(const std::filesystem::path& path) {
+  constexpr std::string_view sqlite("SQLite format 3\0", 16);
+  constexpr std::string_view ours = "pens";  // gallery/store.hpp, SCHEMA
+  constexpr std::size_t id_offset = 68;
+  struct stat status {};
+  const unique_fd file = open_file(path, status);
+  std::array<std::byte, 100> head{};
+  if (fill(file.get(), head, path) < head.size()) return false;
+  const std::string_view text(reinterpret_cast<const char*>(head.data()), head.size());
+  return text.starts_with(sqlite) && text.substr(id_offset).starts_with(ours);
+}
+
 bool same(const found_photo& found, const struct stat& status) {
   return found.bytes == static_cast<std::uint64_t>(status.st_size) && found.modified == modified(status);
 }
@@ -94,7 +80,8 @@ bool same(const found_photo& found, const struct stat& status) {
 photo_source::photo_source(std::vector<std::filesystem::path> paths) : roots_(std::move(paths)) {
   for (const auto& path : roots_) {
     struct stat status {};
-    if (::stat(path.c_str(), &status) != 0) throw last_error(path);
+    // A path that is there and cannot be read is reported by next(), so that the others are published.
+    if (::stat(path.c_str(), &status) != 0 && (errno == ENOENT || errno == ENOTDIR)) throw last_error(path);
   }
   std::ranges::reverse(roots_);
 }
@@ -102,84 +89,111 @@ photo_source::photo_source(std::vector<std::filesystem::path> paths) : roots_(st
 std::optional<found_photo> photo_source::next() {
   while (true) {
     std::filesystem::path path;
+    unsigned char type = DT_UNKNOWN;
     bool named = false;
     if (!open_.empty()) {
       folder& here = open_.back();
-      if (here.names.empty()) {
+      if (here.entries.empty()) {
         open_.pop_back();
         continue;
       }
-      path = here.path / here.names.back();
-      here.names.pop_back();
+      path = here.path / here.entries.back().name;
+      type = here.entries.back().type;
+      here.entries.pop_back();
     } else {
       if (roots_.empty()) return {};
       path = std::move(roots_.back());
       roots_.pop_back();
       named = true;
     }
-    if (auto found = visit(path, named)) return found;
+    if (auto found = visit(path, named, type)) return found;
   }
 }
 
-std::optional<found_photo> photo_source::visit(const std::filesystem::path& path, bool named) {
-  const std::string name = path.filename().string();
+std::optional<found_photo> photo_source::visit(const std::filesystem::path& path, bool named, unsigned char type) {
   struct stat status {};
-  if (::stat(path.c_str(), &status) != 0) {
-    // A link that leads nowhere, or a file that went while we were on our way: nothing to publish, and no fault of the
-    // run.
-    const int why = errno;
-    struct stat link {};
-    const bool is_link = ::lstat(path.c_str(), &link) == 0 && S_ISLNK(link.st_mode);
-    skip(path, is_link ? "link that leads nowhere" : std::generic_category().message(why),
-         named || reason_by_name(name).empty());
-    return {};
-  }
-  if (S_ISDIR(status.st_mode)) {
-    if (!named && name.starts_with('.')) {
-      skip(path, "hidden folder", false);
-    } else if (std::error_code ignored; std::filesystem::exists(path / "gallery.db", ignored)) {
-      // What a gallery publishes is made of photos, but it is not photos to publish: least of all the target itself.
-      skip(path, "folder is a gallery", true);
-    } else if (entered_.emplace(status.st_dev, status.st_ino).second) {
-      enter(path);
-    } else {
-      skip(path, "folder seen already", false);
-    }
-    return {};
-  }
+  const int failure = ::stat(path.c_str(), &status) == 0 ? 0 : errno;
+  const bool is_folder = failure == 0 ? S_ISDIR(status.st_mode) : type == DT_DIR || type == DT_UNKNOWN;
   if (!named) {
-    if (const std::string reason = reason_by_name(name); !reason.empty()) {
-      skip(path, reason, false);
+    const std::string name = path.filename().string();
+    if (const auto why = is_folder ? reason_to_leave_out_folder(name) : reason_to_leave_out_file(name)) {
+      skip(path, why->reason, why->list);
       return {};
     }
   }
+  if (failure != 0) {
+    std::error_code ignored;
+    const bool is_link = std::filesystem::is_symlink(std::filesystem::symlink_status(path, ignored));
+    cannot_read(path, is_link && failure == ENOENT ? "link that leads nowhere"
+                      : failure == ELOOP           ? "link that leads to itself"
+                                                   : std::generic_category().message(failure));
+    return {};
+  }
+  if (!is_folder) return visit_file(path, named);
+  visit_folder(path, named, status);
+  return {};
+}
+
+std::optional<found_photo> photo_source::visit_file(const std::filesystem::path& path, bool named) {
   try {
     return look(path);
   } catch (const not_a_photo& why) {
     // A RAW file is a photo to its owner.
-    skip(path, why.what(),
-         named || one_of(lower_extension(name), photos) || std::string_view(why.what()).starts_with("camera RAW"));
+    skip(path, why.what(), named || is_named_like_a_photo(path.filename().string()) || why.what() == raw_reason);
   } catch (const std::system_error& why) {
-    skip(path, "cannot be read: " + why.code().message(), true);
+    cannot_read(path, why.code().message());
   }
   return {};
 }
 
-void photo_source::enter(const std::filesystem::path& path) {
+void photo_source::visit_folder(const std::filesystem::path& path, bool named, const struct stat& status) {
+  // What a gallery publishes is made of photos, but it is not photos to publish: least of all the target itself.
+  if (is_gallery(path))
+    skip(path, "folder is a gallery", true);
+  else if (entered_.emplace(status.st_dev, status.st_ino).second)
+    enter(path, named);
+  else
+    skip(path, "folder seen already", false);
+}
+
+// By its database, not by the name of a file: any program may have written a gallery.db. Where the file is there and
+// cannot be read, its neighbours decide, and it is reported.
+bool photo_source::is_gallery(const std::filesystem::path& path) {
+  const std::filesystem::path file = path / "gallery.db";
+  struct stat status {};
+  if (::stat(file.c_str(), &status) != 0 || !S_ISREG(status.st_mode)) return false;
+  try {
+    return begins_as_gallery_database(file);
+  } catch (const std::system_error& why) {
+    cannot_read(file, why.code().message());
+    std::error_code ignored;
+    return std::filesystem::is_directory(path / "photos", ignored) &&
+           std::filesystem::is_directory(path / "tmp", ignored);
+  }
+}
+
+void photo_source::enter(const std::filesystem::path& path, bool named) {
   const std::unique_ptr<DIR, closes_directory> directory(::opendir(path.c_str()));
   if (!directory) {
-    skip(path, "folder cannot be read: " + std::generic_category().message(errno), true);
+    cannot_read(path, "folder cannot be read: " + std::generic_category().message(errno));
     return;
   }
   folder next{path, {}};
+  bool no_media = false;
   errno = 0;  // the only way to tell readdir()'s end from its failure
-  while (const dirent* entry = ::readdir(directory.get())) {
-    const std::string_view name = entry->d_name;
-    if (name != "." && name != "..") next.names.emplace_back(name);
+  while (const dirent* found = ::readdir(directory.get())) {
+    const std::string_view name = found->d_name;
+    if (name == ".nomedia") no_media = true;
+    if (name != "." && name != "..") next.entries.push_back({std::string(name), found->d_type});
     errno = 0;
   }
-  if (errno != 0) skip(path, "folder cannot be read to its end: " + std::generic_category().message(errno), true);
-  std::ranges::sort(next.names, std::greater());
+  if (errno != 0) cannot_read(path, "folder cannot be read to its end: " + std::generic_category().message(errno));
+  // Android's mark for pictures that no gallery shows.
+  if (no_media && !named) {
+    skip(path, "folder with .nomedia", true);
+    return;
+  }
+  std::ranges::sort(next.entries, std::greater(), &entry::name);
   open_.push_back(std::move(next));
 }
 
@@ -188,13 +202,26 @@ void photo_source::skip(const std::filesystem::path& path, const std::string& re
   if (list && listed_.size() < most_listed) listed_.push_back({path, reason});
 }
 
+void photo_source::cannot_read(const std::filesystem::path& path, const std::string& reason) {
+  ++unreadable_count_;
+  if (unreadable_.size() < most_listed) unreadable_.push_back({path, reason});
+}
+
 found_photo look(const std::filesystem::path& path) {
   struct stat status {};
   const unique_fd file = open_file(path, status);
+  found_photo found{path, static_cast<std::uint64_t>(status.st_size), modified(status)};
   std::vector<std::byte> first(first_bytes_wanted);
   first.resize(fill(file.get(), first, path));
-  static_cast<void>(kind_of(first));
-  return {path, static_cast<std::uint64_t>(status.st_size), modified(status)};
+  try {
+    if (kind_of(first) == photo_kind::tiff) static_cast<void>(choose_tiff_picture(reader_of(file.get())));
+  } catch (const no_content& why) {
+    if (!is_named_like_a_photo(path.filename().string())) throw;
+    found.damage = std::string("damaged: ") + why.what();
+  } catch (const bad_photo& why) {
+    found.damage = why.what();
+  }
+  return found;
 }
 
 void read_whole(const found_photo& found, std::span<std::byte> room) {

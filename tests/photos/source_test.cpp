@@ -55,7 +55,7 @@ TEST_F(source, photos_come_in_the_order_of_their_names_folder_by_folder) {
 
 TEST_F(source, what_is_unfinished_hidden_or_beside_the_photo_is_counted_and_left_out) {
   for (const char* name : {"good.jpg", ".hidden.jpg", ".syncthing.a.jpg.tmp", "a.jpg.tmp", "a.jpg.part",
-                           "a.jpg.crdownload", "a.XMP", "a.json", "film.MP4", ".thumbnails/x.jpg"}) {
+                           "a.jpg.crdownload", "a.XMP", "a.json", "film.MP4", ".private/x.jpg"}) {
     write(name);
   }
   photo_source from({root_});
@@ -64,22 +64,74 @@ TEST_F(source, what_is_unfinished_hidden_or_beside_the_photo_is_counted_and_left
       from.skipped(),
       (counts{
           {"hidden file", 2}, {"hidden folder", 1}, {"sidecar", 2}, {"unfinished download or copy", 3}, {"video", 1}}));
-  EXPECT_TRUE(from.listed().empty()) << "nobody will ask about these";
+  EXPECT_TRUE(from.listed().empty()) << "their owner will not ask about these";
 }
 
 TEST_F(source, content_decides_and_not_the_name) {
   write("no_extension");
   write("odd.xyz");
-  write("empty.jpg", "");
+  write("empty", "");
   write("text.jpg", "just a letter");
   write("notes.doc", "just a letter");
   photo_source from({root_});
   EXPECT_EQ(all(from, root_), (names{"no_extension", "odd.xyz"}));
   EXPECT_EQ(from.skipped(), (counts{{"empty file", 1}, {"not an image: starts like text", 2}}));
-  ASSERT_EQ(from.listed().size(), 2U) << "only what is named like a photo";
-  EXPECT_EQ(from.listed()[0].path, root_ / "empty.jpg");
-  EXPECT_EQ(from.listed()[1].path, root_ / "text.jpg");
-  EXPECT_EQ(from.listed()[1].reason, "not an image: starts like text");
+  ASSERT_EQ(from.listed().size(), 1U) << "only what is named like a photo";
+  EXPECT_EQ(from.listed()[0].path, root_ / "text.jpg");
+  EXPECT_EQ(from.listed()[0].reason, "not an image: starts like text");
+}
+
+TEST_F(source, a_photo_of_nothing_is_a_damaged_photo_and_not_some_other_file) {
+  write("empty.jpg", "");
+  write("empty.NEF", "");
+  write("zeros.heic", std::string(9000, '\0'));
+  write("erased.dng", std::string(9000, '\xff'));
+  write("noise.jpg", "\x03\x01\x04\x01\x05");
+  photo_source from({root_});
+  names damaged;
+  while (const auto found = from.next()) {
+    EXPECT_TRUE(found->damage.starts_with("damaged: ")) << found->path << ' ' << found->damage;
+    damaged.push_back(found->path.filename().string());
+  }
+  EXPECT_EQ(damaged, (names{"empty.NEF", "empty.jpg", "erased.dng", "noise.jpg", "zeros.heic"}));
+  EXPECT_TRUE(from.skipped().empty());
+}
+
+TEST_F(source, trash_thumbnails_and_snapshots_are_left_out_and_counted) {
+  for (const char* name :
+       {"a.jpg", "#recycle/a.jpg", "2024/#Recycle/b.jpg", "2024/@eaDir/a.jpg/SYNOPHOTO_THUMB_XL.jpg",
+        "$RECYCLE.BIN/x.jpg", "lost+found/x.jpg", "#snapshot/GMT-1/a.jpg", "hidden away/.nomedia", "hidden away/x.jpg"})
+    write(name);
+  photo_source from({root_});
+  EXPECT_EQ(all(from, root_), names{"a.jpg"});
+  EXPECT_EQ(from.skipped(), (counts{{"trash folder (#recycle)", 2},
+                                    {"trash folder ($recycle.bin)", 1},
+                                    {"thumbnail folder (@eadir)", 1},
+                                    {"system folder (lost+found)", 1},
+                                    {"folder of older states (#snapshot)", 1},
+                                    {"folder with .nomedia", 1}}));
+}
+
+TEST_F(source, a_folder_that_is_named_is_entered_whatever_its_name) {
+  write("#recycle/b/a.jpg");
+  write("#recycle/@eaDir/a.jpg");
+  write("private/.nomedia");
+  write("private/b.jpg");
+  photo_source from({root_ / "#recycle", root_ / "private/"});
+  EXPECT_EQ(all(from, root_), (names{"#recycle/b/a.jpg", "private/b.jpg"}));
+}
+
+TEST_F(source, only_a_gallery_is_a_gallery) {
+  for (const char* name : {"a", "b", "c", "d", "e", "f"}) write(std::string(name) + "/photo.jpg");
+  write("a/gallery.db", "");
+  write("b/gallery.db", "anything");
+  write("c/gallery.db", std::string("SQLite format 3\0", 16) + std::string(200, 'x'));
+  fs::create_directory(root_ / "d" / "gallery.db");
+  fs::create_symlink("nowhere", root_ / "e" / "gallery.db");
+  write("f/gallery.db", std::string("SQLite format 3\0", 16) + std::string(52, '\0') + "pens" + std::string(100, '\0'));
+  photo_source from({root_});
+  EXPECT_EQ(all(from, root_), (names{"a/photo.jpg", "b/photo.jpg", "c/photo.jpg", "d/photo.jpg", "e/photo.jpg"}));
+  EXPECT_EQ(from.skipped().at("folder is a gallery"), 1U);
 }
 
 TEST_F(source, size_and_time_are_those_of_the_file) {
@@ -97,10 +149,21 @@ TEST_F(source, links_in_a_circle_come_to_an_end) {
   write("a/photo.jpg");
   fs::create_directory_symlink(root_, root_ / "a" / "up");
   fs::create_directory_symlink(root_ / "a", root_ / "b");
-  fs::create_symlink("nowhere.jpg", root_ / "dangling.jpg");
   photo_source from({root_});
   EXPECT_EQ(all(from, root_), names{"a/photo.jpg"});
-  EXPECT_EQ(from.skipped(), (counts{{"folder seen already", 2}, {"link that leads nowhere", 1}}));
+  EXPECT_EQ(from.skipped(), (counts{{"folder seen already", 2}}));
+}
+
+TEST_F(source, a_link_behind_which_nothing_can_be_read_is_unreadable) {
+  fs::create_symlink("nowhere.jpg", root_ / "dangling.jpg");
+  fs::create_symlink("itself.jpg", root_ / "itself.jpg");
+  photo_source from({root_});
+  EXPECT_TRUE(all(from, root_).empty());
+  EXPECT_TRUE(from.skipped().empty());
+  ASSERT_EQ(from.unreadable_count(), 2U);
+  EXPECT_EQ(from.unreadable()[0].path, root_ / "dangling.jpg");
+  EXPECT_EQ(from.unreadable()[0].reason, "link that leads nowhere");
+  EXPECT_EQ(from.unreadable()[1].reason, "link that leads to itself");
 }
 
 TEST_F(source, a_photo_behind_a_link_is_a_photo) {
@@ -140,8 +203,8 @@ TEST_F(source, a_folder_that_cannot_be_read_is_reported_and_the_rest_goes_on) {
   photo_source from({root_});
   EXPECT_EQ(all(from, root_), names{"b.jpg"});
   fs::permissions(root_ / "a", fs::perms::owner_all);
-  ASSERT_EQ(from.listed().size(), 1U);
-  EXPECT_EQ(from.listed()[0].reason, "folder cannot be read: Permission denied");
+  ASSERT_EQ(from.unreadable().size(), 1U);
+  EXPECT_EQ(from.unreadable()[0].reason, "folder cannot be read: Permission denied");
 }
 
 TEST_F(source, a_folder_that_goes_away_on_the_way_is_reported_and_the_rest_goes_on) {
@@ -152,7 +215,10 @@ TEST_F(source, a_folder_that_goes_away_on_the_way_is_reported_and_the_rest_goes_
   ASSERT_TRUE(from.next());
   fs::remove_all(root_ / "b");
   EXPECT_EQ(all(from, root_), names{"c.jpg"});
-  EXPECT_EQ(from.skipped(), (counts{{"No such file or directory", 1}}));
+  EXPECT_TRUE(from.skipped().empty());
+  ASSERT_EQ(from.unreadable_count(), 1U);
+  EXPECT_EQ(from.unreadable()[0].path, root_ / "b");
+  EXPECT_EQ(from.unreadable()[0].reason, "No such file or directory");
 }
 
 // ---- reading
