@@ -30,7 +30,10 @@ constexpr int exit_usage = 2;
 
 void add_photos(CLI::App& app, photos::command_options& o, std::string& format, std::vector<std::string>& keep,
                 bool& keep_going, double& deadline) {
-  app.add_option("SOURCE", o.line.sources, "Files or folders with photos; folders with everything below them")
+  app.add_option(
+         "SOURCE", o.line.sources,
+         "Files or folders with photos; folders with everything below them, except trash, thumbnail and snapshot "
+         "folders (@eaDir, #recycle, $RECYCLE.BIN, ...; name one to publish it)")
       ->required();
   app.add_option("--to,-t", o.to,
                  "Where to publish: a gallery directory, or http://HOST:PORT of a running penstock gallery")
@@ -97,7 +100,8 @@ void add_photos(CLI::App& app, photos::command_options& o, std::string& format, 
       "Photos are found by their contents (JPEG, PNG, WebP, HEIC, AVIF, TIFF, GIF), turned upright, converted to sRGB, "
       "and\n"
       "stripped of all metadata. Running it again publishes only what is new; what is there stays as it is.\n\n"
-      "exit code: 0 all done, 1 some photos failed (listed), 2 usage, 130 interrupted\n\n"
+      "exit code: 0 all done, 1 some photos failed or could not be read (listed) or the target failed, 2 usage, "
+      "130 interrupted\n\n"
       "examples:\n"
       "  penstock photos /media/card/DCIM                        to ./gallery\n"
       "  penstock photos ~/Pictures --to /srv/gallery --serve    and look at it meanwhile\n"

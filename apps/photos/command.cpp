@@ -34,6 +34,13 @@ std::string counted(std::uint64_t n, const std::string& one, const std::string& 
   return std::to_string(n) + ' ' + (n == 1 ? one : many);
 }
 
+// 2,867
+std::string grouped(std::uint64_t n) {
+  std::string text = std::to_string(n);
+  for (std::size_t at = text.size(); at > 3;) text.insert(at -= 3, 1, ',');
+  return text;
+}
+
 std::string size_text(std::uint64_t bytes) {
   char text[32];
   std::snprintf(text, sizeof text, bytes < 10'000'000 ? "%.1f MB" : "%.0f MB", static_cast<double>(bytes) / 1e6);
@@ -61,17 +68,28 @@ void print(std::ostream& out, const line_result& r, const std::string& target, b
     skipped += count;
     reasons += (reasons.empty() ? "" : ", ") + std::to_string(count) + ' ' + reason;
   }
-  if (skipped) out << "  " << counted(skipped, "file", "files") << " skipped: " << reasons << '\n';
+  if (skipped)
+    out << "  " << counted(skipped, "file or folder", "files and folders") << " skipped: " << reasons << '\n';
   for (const skipped_file& f : r.listed) out << "  skipped  " << printable(f.path.string()) << ": " << f.reason << '\n';
+  if (r.unreadable)
+    out << "  " << counted(r.unreadable, "file or folder", "files and folders")
+        << " could not be read: what is in there is not published; look at the permissions and the card, then run it "
+           "again\n";
+  for (const skipped_file& f : r.unreadable_files)
+    out << "  unreadable  " << printable(f.path.string()) << ": " << printable(f.reason) << '\n';
+  if (r.unreadable > r.unreadable_files.size())
+    out << "  ... and " << r.unreadable - r.unreadable_files.size() << " more could not be read\n";
   for (const failed_photo& f : r.failures)
     out << "  failed   " << printable(f.path) << (f.path.empty() ? "" : ": ") << printable(f.reason) << " (" << f.stage
         << ")\n";
-  if (r.report.failed > r.failures.size())
-    out << "  ... and " << r.report.failed - r.failures.size() << " more failed\n";
-  if (!r.unfinished.empty())
+  if (r.failed > r.failures.size()) out << "  ... and " << r.failed - r.failures.size() << " more failed\n";
+  if (!r.target_error.empty())
+    out << "stopped: " << grouped(r.published) << " published, " << grouped(r.not_tried)
+        << " not tried: " << printable(r.target_error) << ". Run it again to publish the rest.\n";
+  else if (!r.unfinished.empty())
     out << "  " << counted(r.unfinished.size(), "photo was", "photos were") << " not finished; run it again to go on\n";
   if (r.report.outcome == outcome::drained) out << "interrupted: run it again to publish the rest\n";
-  if (!r.error.empty()) out << "ended early: " << r.error << '\n';
+  if (!r.error.empty() && r.target_error.empty()) out << "ended early: " << r.error << '\n';
   if (r.published && !dry_run && !quiet)
     print_numbers(out, r.report);  // where nothing was made, there is no pace to talk of
 }
@@ -91,15 +109,23 @@ nlohmann::json as_json(const line_result& r, const std::string& target, bool dry
   j["skipped"] = r.skipped;
   j["skipped_files"] = nlohmann::json::array();
   for (const auto& f : r.listed) j["skipped_files"].push_back({{"path", f.path.string()}, {"reason", f.reason}});
-  j["failed"] = r.report.failed;
+  j["unreadable"] = r.unreadable;
+  j["unreadable_files"] = nlohmann::json::array();
+  for (const auto& f : r.unreadable_files)
+    j["unreadable_files"].push_back({{"path", f.path.string()}, {"reason", f.reason}});
+  j["failed"] = r.failed;
   j["failures"] = nlohmann::json::array();
   for (const auto& f : r.failures)
     j["failures"].push_back({{"path", f.path}, {"stage", f.stage}, {"reason", f.reason}});
   j["unfinished"] = r.unfinished;
+  j["not_tried"] = r.not_tried;
+  j["target_error"] = r.target_error.empty() ? nlohmann::json(nullptr) : nlohmann::json(r.target_error);
   j["error"] = r.error.empty() ? nlohmann::json(nullptr) : nlohmann::json(r.error);
   j["pipeline"] = nlohmann::json::parse(to_json(r.report));
   return j;
 }
+
+int exit_code(const line_result& r) { return r.failed || r.unreadable || !r.error.empty() ? 1 : 0; }
 
 void wait_for(const std::stop_token& stop) {
   std::mutex m;
@@ -215,10 +241,10 @@ int photos_command(command_options options, interrupts& signals, std::ostream& o
   if (server && signals.count() == 0) {
     std::cerr << "serving the gallery at " << server->url() << " until Ctrl-C\n";
     wait_for(signals.first());
-    return result.report.failed || !result.error.empty() ? 1 : 0;
+    return exit_code(result);
   }
   if (signals.count() > 0) return 130;
-  return result.report.failed || !result.error.empty() ? 1 : 0;
+  return exit_code(result);
 }
 
 }  // namespace penstock::photos

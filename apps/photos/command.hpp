@@ -23,8 +23,8 @@ struct command_options {
 };
 
 // Runs the line from the sources to the gallery. Progress and failures go to stderr, the report to `out`.
-// Returns 0: all done; 1: some photos failed, or the run did; 130: interrupted. Throws what says why it could not
-// start.
+// Returns 0: all done; 1: some photos failed or could not be read, or the run ended early; 130: interrupted. Throws an
+// exception that says why it could not start.
 int photos_command(command_options options, interrupts& signals, std::ostream& out);
 
 }  // namespace penstock::photos

@@ -35,9 +35,11 @@ rendition_set images_here::make(photo_file& file, const std::stop_token& stop) {
 probe_answer probe_there(const probe_request& request) {
   prepare_worker();
   try {
-    return {probe(request.file, request.options), {}};
+    return {probe(request.file, request.options), {}, 0};
   } catch (const not_a_photo& e) {
-    return {std::nullopt, e.what()};
+    return {std::nullopt, e.what(), 0};
+  } catch (const std::system_error& e) {
+    return {std::nullopt, {}, e.code().value()};
   }
 }
 

@@ -22,6 +22,7 @@
 #include <span>
 #include <stop_token>
 #include <string>
+#include <system_error>
 #include <tuple>
 #include <utility>
 #include <vector>
@@ -116,8 +117,9 @@ struct probe_request {
 };
 struct probe_answer {
   std::optional<image_info> info;  // none: it is no photo,
-  std::string reason;              // ... and why
-  friend auto wire_parts(probe_answer& a) { return std::tie(a.info, a.reason); }
+  std::string reason;              // ... and why,
+  int unreadable = 0;              // or the errno of a read that failed
+  friend auto wire_parts(probe_answer& a) { return std::tie(a.info, a.reason, a.unreadable); }
 };
 struct make_request {
   process::shared_bytes file;
@@ -142,6 +144,7 @@ class isolated_images_with : public image_maker {
 
   image_info probe(const std::filesystem::path& file, const std::stop_token& stop) override {
     auto answer = told_as_bad_photo([&] { return probe_({file, options_}, stop); });
+    if (answer.unreadable != 0) throw std::system_error(answer.unreadable, std::generic_category(), file.string());
     if (!answer.info) throw not_a_photo(answer.reason);
     return *std::move(answer.info);
   }

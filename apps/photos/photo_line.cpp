@@ -5,6 +5,8 @@
 #include <chrono>
 #include <set>
 #include <stdexcept>
+#include <string_view>
+#include <system_error>
 #include <thread>
 #include <utility>
 
@@ -16,6 +18,7 @@
 #include <penstock/penstock.hpp>
 
 #include "apps/gallery/client.hpp"
+#include "apps/photos/target_health.hpp"
 
 namespace penstock::photos {
 namespace {
@@ -25,6 +28,7 @@ using namespace std::chrono_literals;
 // The items of the line, each with its share of the memory.
 struct shot {
   found_photo found;
+  unsigned attempts = 0;  // begun so far
   friend std::string item_label(const shot& s) { return s.found.path.string(); }
 };
 struct downloaded {
@@ -38,7 +42,18 @@ struct resized {
   std::filesystem::path path;
   gallery::photo photo;
   budget::reservation memory;
+  unsigned attempts = 0;  // begun so far
   friend std::string item_label(const resized& r) { return r.path.string(); }
+};
+
+// About 15 seconds: a server that is restarted, or a file that is being copied, costs nothing.
+constexpr unsigned most_attempts = 6;
+constexpr std::size_t most_listed = 1000;
+
+// The file could not be opened or read: nothing is known about the photo.
+class unreadable_photo : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
 };
 
 template <class Error>
@@ -47,6 +62,18 @@ bool is(const std::exception_ptr& error) {
     std::rethrow_exception(error);
   } catch (const Error&) {
     return true;
+  } catch (...) {
+    return false;
+  }
+}
+
+// Whether the exception nested in `error`, a stage_error, is an Error.
+template <class Error>
+bool is_caused_by(const std::exception_ptr& error) {
+  try {
+    std::rethrow_exception(error);
+  } catch (const std::nested_exception& e) {
+    return e.nested_ptr() && is<Error>(e.nested_ptr());
   } catch (...) {
     return false;
   }
@@ -65,7 +92,13 @@ std::string megabytes(std::uint64_t bytes) { return std::to_string((bytes + 999'
 class photo_line::state {
  public:
   state(line_options options, gallery::target& target)
-      : options_(std::move(options)), target_(target), memory_(options_.memory_bytes), source_(options_.sources) {}
+      : options_(std::move(options)),
+        target_(target),
+        health_(target),
+        memory_(options_.memory_bytes),
+        source_(options_.sources) {
+    stopped_.emplace(options_.stop, [this] { halt_.request_stop(); });
+  }
 
   void start() {
     line_.emplace(assemble());
@@ -106,13 +139,29 @@ class photo_line::state {
   void skip(const std::filesystem::path& path, const std::string& reason) {
     mutex_lock lock(mutex_);
     ++skipped_[reason];
-    if (listed_.size() < 1000) listed_.push_back({path, reason});
+    if (listed_.size() < most_listed) listed_.push_back({path, reason});
+  }
+  std::optional<found_photo> next_found();
+  void note_failure(const failure& f);
+  // Calls the target. If the call shows that the target takes no photos, the run ends, once for all photos.
+  template <class Call>
+  auto at_target(std::string_view id, bool last_attempt, Call call) {
+    try {
+      return call();
+    } catch (...) {
+      if (health_.is_failing(id, last_attempt)) halt_.request_stop();
+      throw;
+    }
   }
 
   const line_options options_;
   gallery::target& target_;
+  target_health health_;
+  std::stop_source halt_;  // options_.stop, or a failing target
+  std::optional<std::stop_callback<std::function<void()>>> stopped_;
   budget memory_;
-  photo_source source_;  // of the source's thread
+  photo_source source_;                  // of the source's thread
+  std::size_t unreadable_reported_ = 0;  // of the source's thread
   images_here here_{options_.renditions};
   std::jthread counter_;
   std::atomic<std::int64_t> total_ = -1;
@@ -123,6 +172,8 @@ class photo_line::state {
   std::set<std::string> seen_ PENSTOCK_GUARDED_BY(mutex_);  // ids of this run
   std::map<std::string, std::uint64_t> skipped_ PENSTOCK_GUARDED_BY(mutex_);
   std::vector<skipped_file> listed_ PENSTOCK_GUARDED_BY(mutex_);
+  std::uint64_t unreadable_ PENSTOCK_GUARDED_BY(mutex_) = 0;  // photos that were found and could not be read
+  std::vector<skipped_file> unreadable_files_ PENSTOCK_GUARDED_BY(mutex_);
 
   std::optional<running_pipeline<void>> line_;  // last: its threads use what is above
 };
@@ -131,21 +182,20 @@ running_pipeline<void> photo_line::state::assemble() {
   const on_error policy = options_.fail_fast ? on_error::stop : on_error::skip;
   stage_options downloading{.workers = options_.download_workers, .capacity = 4, .on_error = policy};
   // A file that is still being copied to the card or folder gets a little time to be finished.
-  downloading.retry = {.attempts = 4, .backoff = 500ms, .retry_if = [](const std::exception_ptr& e) {
+  downloading.retry = {.attempts = most_attempts, .backoff = 500ms, .retry_if = [](const std::exception_ptr& e) {
                          return is<still_being_written>(e) || is<gallery::retryable_error>(e);
                        }};
   stage_options resizing{.workers = options_.resize_workers, .capacity = options_.resize_workers, .on_error = policy};
   stage_options uploading{
       .workers = options_.upload_workers, .capacity = 2 * options_.upload_workers, .on_error = policy};
-  uploading.retry = {.attempts = 6, .backoff = 500ms, .retry_if = [](const std::exception_ptr& e) {
+  uploading.retry = {.attempts = most_attempts, .backoff = 500ms, .retry_if = [](const std::exception_ptr& e) {
                        return is<gallery::retryable_error>(e);
                      }};
-  run_options running{.stop = options_.stop, .drain = options_.drain, .keep_failures = 1000};
-  if (options_.on_failure)
-    running.on_failure = [tell = options_.on_failure](const failure& f) { tell(f.place.label, f.reason); };
+  run_options running{.stop = halt_.get_token(), .drain = options_.drain, .keep_failures = most_listed};
+  running.on_failure = [this](const failure& f) { note_failure(f); };
 
   const auto next = [this]() -> std::optional<shot> {
-    auto found = source_.next();
+    auto found = next_found();
     if (!found) return std::nullopt;
     ++found_;
     return shot{*std::move(found)};
@@ -175,8 +225,34 @@ running_pipeline<void> photo_line::state::assemble() {
               [this](downloaded& d, const std::stop_token& stop) { return resize(here_, d, stop); });
 }
 
+// Reports what the source could not read as it happens.
+std::optional<found_photo> photo_line::state::next_found() {
+  auto found = source_.next();
+  const auto& unreadable = source_.unreadable();
+  for (; unreadable_reported_ < unreadable.size(); ++unreadable_reported_) {
+    const skipped_file& file = unreadable[unreadable_reported_];
+    if (options_.on_failure) options_.on_failure(file.path.string(), "cannot be read: " + file.reason);
+    if (options_.fail_fast) throw std::runtime_error(file.path.string() + " cannot be read: " + file.reason);
+  }
+  return found;
+}
+
+void photo_line::state::note_failure(const failure& f) {
+  if (is_caused_by<unreadable_photo>(f.error)) {
+    mutex_lock lock(mutex_);
+    ++unreadable_;
+    if (unreadable_files_.size() < most_listed) unreadable_files_.push_back({f.place.label, f.reason});
+  }
+  if (options_.on_failure) options_.on_failure(f.place.label, f.reason);
+}
+
 std::optional<downloaded> photo_line::state::download(image_maker& images, shot& s, const std::stop_token& stop) {
+  ++s.attempts;
   try {
+    if (!s.found.damage.empty()) {
+      s.found = look(s.found.path);  // perhaps it has been written since it was found
+      if (!s.found.damage.empty()) throw bad_photo(s.found.damage);
+    }
     const image_info info = images.probe(s.found.path, stop);
     const std::uint64_t need = s.found.bytes + info.peak_bytes;
     if (need > memory_.limit())
@@ -193,7 +269,7 @@ std::optional<downloaded> photo_line::state::download(image_maker& images, shot&
       return std::nullopt;
     }
     // The gallery is asked first and may fail and be asked again; only then the id is noted, once.
-    const bool there = target_.contains(id);
+    const bool there = at_target(id, s.attempts == most_attempts, [&] { return target_.contains(id); });
     if (!note(id)) {
       ++twice_;
       return std::nullopt;
@@ -211,6 +287,8 @@ std::optional<downloaded> photo_line::state::download(image_maker& images, shot&
   } catch (const not_a_photo& e) {
     skip(s.found.path, e.what());
     return std::nullopt;
+  } catch (const std::system_error& e) {
+    throw unreadable_photo(e.code().message());
   } catch (const still_being_written&) {
     // The next attempt is made at the file as it is by then.
     try {
@@ -233,7 +311,10 @@ resized photo_line::state::resize(image_maker& images, downloaded& d, const std:
 }
 
 void photo_line::state::upload(resized& r) {
-  switch (target_.publish(r.photo)) {
+  ++r.attempts;
+  const auto result = at_target(r.photo.id, r.attempts == most_attempts, [&] { return target_.publish(r.photo); });
+  health_.published();
+  switch (result) {
     case gallery::publish_result::published:
       ++published_;
       renditions_ += r.photo.renditions.size();
@@ -253,6 +334,16 @@ line_result photo_line::state::wait() {
     result.report = std::move(e.report());
     result.error = e.what();
   }
+  result.target_error = health_.reason();
+  if (!result.target_error.empty()) {
+    result.error = result.target_error;
+    // How many photos are left is worth a wait; an interrupt ends it.
+    const auto no_more = [this] { counter_.request_stop(); };
+    const std::stop_callback stopped(options_.stop, no_more), drained(options_.drain, no_more);
+    counter_.join();
+    result.not_tried =
+        result.report.returned + std::max(total().value_or(0), result.report.entered) - result.report.entered;
+  }
   counter_ = {};
   result.found = found_;
   result.published = published_;
@@ -263,10 +354,15 @@ line_result photo_line::state::wait() {
   result.bytes_published = bytes_published_;
   result.peak_bytes = memory_.peak();
   result.memory_bytes = memory_.limit();
-  for (const failure& f : result.report.failures) result.failures.push_back({f.place.label, f.place.stage, f.reason});
+  for (const failure& f : result.report.failures)
+    if (!is_caused_by<unreadable_photo>(f.error)) result.failures.push_back({f.place.label, f.place.stage, f.reason});
   for (unfinished_item& u : result.report.unfinished) result.unfinished.push_back(u.place.label);
   result.report.unfinished.clear();  // they hold memory of this line's budget
   mutex_lock lock(mutex_);
+  result.failed = result.report.failed - unreadable_;
+  result.unreadable = source_.unreadable_count() + unreadable_;
+  result.unreadable_files = source_.unreadable();
+  result.unreadable_files.insert(result.unreadable_files.end(), unreadable_files_.begin(), unreadable_files_.end());
   result.skipped = source_.skipped();
   result.listed = source_.listed();
   for (const auto& [reason, count] : skipped_) result.skipped[reason] += count;

@@ -13,6 +13,11 @@
 // MEMORY   Every photo takes its share of `memory_bytes` before it is read: its file and all that resizing it will
 //          need; it gives back what it no longer needs on the way. So the sum never exceeds the limit, and no photo
 //          waits in the middle for more.
+// UNREADABLE  A file or folder that could not be read (source.hpp), or whose read failed on the way, is neither skipped nor
+//          failed: it has its own count and list.
+// TARGET   A photo that cannot be published fails alone. A target that takes no photo at all (full, read-only, gone,
+//          token refused: target_health.hpp) ends the run once: nothing more is read, what is under way is handed back,
+//          and line_result::not_tried counts what a later run will publish.
 // ENDING   What is published is published for good, and a photo is there whole or not at all, so a run that was stopped
 //          or killed is finished by running it again.
 #pragma once
@@ -72,9 +77,14 @@ struct line_result {
   std::uint64_t bytes_published = 0;
   std::uint64_t peak_bytes = 0;  // of memory_bytes that were taken at one moment
   std::uint64_t memory_bytes = 0;
+  std::uint64_t failed = 0;                      // found, and not published because of something in the photo
+  std::uint64_t unreadable = 0;                  // files and folders that could not be read
+  std::vector<skipped_file> unreadable_files;    // the first thousand of them
+  std::uint64_t not_tried = 0;                   // photos left because the target failed; those under way included
+  std::string target_error;                      // why the target took no more; empty: it did
   std::map<std::string, std::uint64_t> skipped;  // files that are no photos, by reason
   std::vector<skipped_file> listed;              // those of them that an owner will ask about
-  std::vector<failed_photo> failures;            // the first thousand; report.failed counts all
+  std::vector<failed_photo> failures;            // the first thousand; `failed` counts all
   std::vector<std::string> unfinished;           // paths that were found and not published because the run was stopped
   std::string error;                             // what ended the run, if a failure did
   penstock::report report;
