@@ -46,6 +46,8 @@ constexpr std::array<std::uint64_t, 6> raw_compressions{32767, 32769, 32770, 347
 // Limits against files that are made to keep a reader busy; far above what real files have.
 constexpr std::uint64_t most_entries = 65535;
 constexpr std::size_t most_directories = 20'000;
+constexpr std::size_t most_entries_of_all = 1'000'000;
+constexpr std::size_t most_below = 256;
 constexpr unsigned deepest = 4;
 
 [[noreturn]] void damaged(const std::string& what) { throw bad_photo("damaged or cut short: " + what); }
@@ -59,6 +61,7 @@ struct directory {
   bool is_raw = false;
   std::vector<std::uint64_t> below;  // offsets of SubIFDs
   std::uint64_t next = 0;
+  std::size_t entries = 0;
 
   [[nodiscard]] bool reduced() const { return (subfile & 1U) != 0 || old_subfile == 2; }
   [[nodiscard]] bool is_mask() const { return (subfile & 4U) != 0 || photometric == mask; }
@@ -92,6 +95,7 @@ class tiff_reader {
     if (count > most_entries) damaged("a directory of the TIFF file is not one");
     const auto entries = bytes(offset + count_bytes, static_cast<std::size_t>(count) * entry_bytes);
     directory out;
+    out.entries = static_cast<std::size_t>(count);
     for (std::size_t at = 0; at < entries.size(); at += entry_bytes) take(entries, at, out);
     // The offset of the next one may be missing at the very end of the file: then there is none.
     std::vector<std::byte> next(offset_bytes);
@@ -171,7 +175,7 @@ class tiff_reader {
         out.orientation = first_value(0);
         break;
       case sub_directories:
-        out.below = values(entries, at, most_directories);
+        if (out.below.empty()) out.below = values(entries, at, most_below);
         break;
       case sample_format:
         out.format = first_value(1);
@@ -225,6 +229,8 @@ class survey {
   bool is_new(std::uint64_t at) { return at != 0 && seen_.size() < most_directories && seen_.insert(at).second; }
 
   void add(candidate found, unsigned depth) {
+    entries_ += found.about.entries;
+    if (entries_ > most_entries_of_all) damaged("its directories have no end");
     raw_ = raw_ || found.about.is_raw;
     has_reduced_ = has_reduced_ || found.about.reduced();
     const std::vector<std::uint64_t> below = found.about.below;
@@ -245,6 +251,7 @@ class survey {
   const tiff_reader reader_;
   bool raw_;
   bool has_reduced_ = false;
+  std::size_t entries_ = 0;
   std::vector<candidate> full_;
   std::set<std::uint64_t> seen_;
 };

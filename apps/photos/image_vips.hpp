@@ -8,6 +8,7 @@
 //
 // Of a TIFF file with several pictures it reads the photo (image_tiff.hpp). Numbers of any format mean the same: grey of
 // 0.5, of 128 among 0 to 255, and of 0 among -32768 to 32767 are one grey.
+// A floating-point photo without a profile is in sRGB like any other, not in linear light.
 //
 // ERRORS   bad_photo for what is damaged or cut short, with the decoder's reason (image_messages.hpp); not_a_photo for a
 //          camera's RAW file.

@@ -147,7 +147,7 @@ std::optional<found_photo> photo_source::visit_file(const std::filesystem::path&
 }
 
 void photo_source::visit_folder(const std::filesystem::path& path, bool named, const struct stat& status) {
-  // What a gallery publishes is made of photos, but it is not photos to publish: least of all the target itself.
+  // A gallery's renditions are not photos to publish, least of all those of the target itself.
   if (is_gallery(path))
     skip(path, "folder is a gallery", true);
   else if (entered_.emplace(status.st_dev, status.st_ino).second)

@@ -68,7 +68,7 @@ class photo_source {
   [[nodiscard]] const std::map<std::string, std::uint64_t>& skipped() const noexcept { return skipped_; }
   // Those that an owner will ask about: named like a photo, or asked for by name. The first thousand.
   [[nodiscard]] const std::vector<skipped_file>& listed() const noexcept { return listed_; }
-  // What could not be read. The first thousand; unreadable_count() counts all.
+  // Files and folders that could not be read. The first thousand; unreadable_count() counts all.
   [[nodiscard]] const std::vector<skipped_file>& unreadable() const noexcept { return unreadable_; }
   [[nodiscard]] std::uint64_t unreadable_count() const noexcept { return unreadable_count_; }
 

@@ -160,6 +160,20 @@ TEST_F(tiff, directories_in_a_circle_come_to_an_end) {
   EXPECT_EQ(published(file), "96x72 green");
 }
 
+TEST_F(tiff, a_file_that_is_made_to_keep_a_reader_busy_is_refused) {
+  // Directories of thousands of entries each, every one of them a few bytes into the one before.
+  constexpr std::uint32_t count = 2000, first = 8, distance = 12;
+  file_bytes file = bytes_of(std::string_view("II*\0\x08\0\0\0", 8));
+  file.resize(first + 2 + 12 * std::size_t{60'000} + std::size_t{count} * distance + 4, std::byte{0});
+  for (std::uint32_t i = 0; i < count; ++i) {
+    const std::uint16_t entries = 60'000;
+    const std::uint32_t at = first + i * distance, next = at + distance;
+    std::memcpy(file.data() + at, &entries, sizeof entries);
+    std::memcpy(file.data() + at + 2 + 12 * std::size_t{entries}, &next, sizeof next);
+  }
+  EXPECT_EQ(published(file), "damaged or cut short: its directories have no end");
+}
+
 // --- what numbers mean ---
 
 struct stored_as {
