@@ -53,7 +53,12 @@ constexpr std::size_t most_listed = 1000;
 // The file could not be opened or read: nothing is known about the photo.
 class unreadable_photo : public std::runtime_error {
  public:
-  using std::runtime_error::runtime_error;
+  explicit unreadable_photo(const std::error_code& why)
+      : std::runtime_error("cannot be read: " + why.message()), why_(why) {}
+  [[nodiscard]] const std::error_code& why() const noexcept { return why_; }
+
+ private:
+  std::error_code why_;
 };
 
 template <class Error>
@@ -67,16 +72,20 @@ bool is(const std::exception_ptr& error) {
   }
 }
 
-// Whether the exception nested in `error`, a stage_error, is an Error.
-template <class Error>
-bool is_caused_by(const std::exception_ptr& error) {
+// Why the photo could not be read, if that is the cause of `error`, a stage_error; otherwise none.
+std::optional<std::error_code> why_unreadable(const std::exception_ptr& error) {
   try {
     std::rethrow_exception(error);
   } catch (const std::nested_exception& e) {
-    return e.nested_ptr() && is<Error>(e.nested_ptr());
+    try {
+      if (e.nested_ptr()) e.rethrow_nested();
+    } catch (const unreadable_photo& cause) {
+      return cause.why();
+    } catch (...) {
+    }
   } catch (...) {
-    return false;
   }
+  return std::nullopt;
 }
 
 std::uint64_t default_memory() {
@@ -238,10 +247,10 @@ std::optional<found_photo> photo_line::state::next_found() {
 }
 
 void photo_line::state::note_failure(const failure& f) {
-  if (is_caused_by<unreadable_photo>(f.error)) {
+  if (const auto why = why_unreadable(f.error)) {
     mutex_lock lock(mutex_);
     ++unreadable_;
-    if (unreadable_files_.size() < most_listed) unreadable_files_.push_back({f.place.label, f.reason});
+    if (unreadable_files_.size() < most_listed) unreadable_files_.push_back({f.place.label, why->message()});
   }
   if (options_.on_failure) options_.on_failure(f.place.label, f.reason);
 }
@@ -288,7 +297,7 @@ std::optional<downloaded> photo_line::state::download(image_maker& images, shot&
     skip(s.found.path, e.what());
     return std::nullopt;
   } catch (const std::system_error& e) {
-    throw unreadable_photo(e.code().message());
+    throw unreadable_photo(e.code());
   } catch (const still_being_written&) {
     // The next attempt is made at the file as it is by then.
     try {
@@ -355,7 +364,7 @@ line_result photo_line::state::wait() {
   result.peak_bytes = memory_.peak();
   result.memory_bytes = memory_.limit();
   for (const failure& f : result.report.failures)
-    if (!is_caused_by<unreadable_photo>(f.error)) result.failures.push_back({f.place.label, f.place.stage, f.reason});
+    if (!why_unreadable(f.error)) result.failures.push_back({f.place.label, f.place.stage, f.reason});
   for (unfinished_item& u : result.report.unfinished) result.unfinished.push_back(u.place.label);
   result.report.unfinished.clear();  // they hold memory of this line's budget
   mutex_lock lock(mutex_);
