@@ -83,17 +83,19 @@ void crew::serve(crew_member& me) {
     ~leaving() { me.looks_no_more_in_vain(); }
   } const at_the_end{me};
   std::int64_t idle_since = 0;
+  system::backoff mid_way;
   for (int idle = 0;;) {
     if (take_a_turn(me)) {
       idle = 0;
+      mid_way = {};
     } else if (over_.load()) {
       break;
-    } else if (stays_up(++idle, idle_since)) {
+    } else if (system::yields_are_cheap() && stays_up(++idle, idle_since)) {
       me.looks_in_vain();
-      system::yield();
+      (void)system::yield_briefly();
     } else {
       me.looks_no_more_in_vain();
-      if (!sleep(me)) break;
+      if (!sleep(me, mid_way)) break;
       idle = 0;
     }
   }
@@ -148,7 +150,7 @@ void crew::get_up(crew_member& m) noexcept {
   watch_.fetch_add(one_on_duty);
 }
 
-bool crew::sleep(crew_member& me) {
+bool crew::sleep(crew_member& me, system::backoff& mid_way) {
   mutex_lock lock(mutex_);
   // On duty, as far as it knows. But the supervisor may have taken it off just after its last turn. Under the lock it does
   // not come between.
@@ -168,7 +170,7 @@ bool crew::sleep(crew_member& me) {
     get_up(me);
     lock.unlock();
     // The turn before this has not found it: another thread is in the middle of it, and may need this processor to go on.
-    system::yield();
+    mid_way.once();
     return true;
   }
   lock.unlock();

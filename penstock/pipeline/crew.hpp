@@ -158,8 +158,8 @@ class crew {
   void lie_down(crew_member& me) noexcept PENSTOCK_REQUIRES(mutex_);
   void leave_list(crew_member& m) noexcept PENSTOCK_REQUIRES(mutex_);
   void get_up(crew_member& m) noexcept PENSTOCK_REQUIRES(mutex_);
-  // Sleeps until called. False: it is dismissed.
-  [[nodiscard]] bool sleep(crew_member& me);
+  // Sleeps until called. False: it is dismissed. mid_way: passed where work is ready and was not found a moment ago.
+  [[nodiscard]] bool sleep(crew_member& me, system::backoff& mid_way);
   // What a member could find. is_full: the processors have enough to do, so computing stages do not count.
   [[nodiscard]] readiness what_is_ready(bool is_full) const noexcept;
   void call_one() noexcept;

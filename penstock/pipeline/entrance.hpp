@@ -222,7 +222,7 @@ std::size_t entrance<T>::take_room(std::size_t most) noexcept {
 template <class T>
 std::size_t entrance<T>::put(envelope<T>* items, std::size_t count) noexcept {
   std::size_t done = 0;
-  while (done < count) {
+  for (system::backoff mid_way; done < count;) {
     const auto mine = ring_.claim_push(count - done);
     if (mine.count) {
       ring_.fill_from(mine, items + done);
@@ -232,7 +232,7 @@ std::size_t entrance<T>::put(envelope<T>* items, std::size_t count) noexcept {
       break;
     } else {
       // There are places, we were promised them; but the next in turn is being vacated by a slower taker.
-      system::yield();
+      mid_way.once();
     }
   }
   note_peak();

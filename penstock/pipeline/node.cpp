@@ -37,7 +37,7 @@ void node::add_worker(std::int64_t now) noexcept {
   if (take_one(leaving_)) return;  // one stays after all
   // Nobody is absent only while the one who leaves is on his way.
   std::uint32_t index = pop(absent_);
-  for (; index == nobody; index = pop(absent_)) system::yield();
+  for (system::backoff mid_way; index == nobody; index = pop(absent_)) mid_way.once();
   workers_[index].wait_ends(now);
   workers_[index].wait_begins(wait_kind::starved, now);
   push(free_, index);

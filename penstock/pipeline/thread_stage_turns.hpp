@@ -40,7 +40,7 @@ void thread_stage<In, F>::serve(worker&, crew_member& me) {
     worker* const self = hire(now_ns());
     const at_work one(*this, *self);
     auto f = function_.factory();
-    while (!policy_.control().stopping()) {
+    for (system::backoff mid_way; !policy_.control().stopping();) {
       if (entrance_.waiting() == 0) {
         const counted_wait waiting(*self, wait_kind::starved);
         if (!entrance_.wait_for_items()) break;
@@ -50,7 +50,10 @@ void thread_stage<In, F>::serve(worker&, crew_member& me) {
       wait_kind why = wait_kind::starved;
       std::int64_t now = now_ns();
       // Nothing to take: another worker has it, or a thread is in the middle of putting it in.
-      if (!work_once(*self, f, me, now, true, why)) system::yield();
+      if (work_once(*self, f, me, now, true, why))
+        mid_way = {};
+      else
+        mid_way.once();
     }
   } else {
     (void)me;
