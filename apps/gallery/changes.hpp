@@ -7,8 +7,8 @@
 //
 // THREADS  Calls come one at a time, from a thread of the object. A call must not block, nor end its own subscription.
 // ENDING   Once a subscription's destructor has returned, its function is not running and is not called again.
-// COST     While nobody listens: nothing. While somebody does: one look at a counter of SQLite's per interval, because
-//          SQLite has no way to be told of another process's commit.
+// COST     Without a subscription: nothing. With one: one call of `version` per interval, because SQLite cannot notify
+//          a process of another one's commit.
 #pragma once
 
 #include <chrono>
@@ -41,7 +41,7 @@ class changes {
     std::uint64_t key_ = 0;
   };
 
-  // `version` changes whenever another connection has committed. It is called on the object's thread only, while
+  // `version` changes whenever another process has made a photo visible. It is called on the object's thread only, while
   // somebody listens; when it throws, listeners are called: they ask, and meet the error themselves.
   changes(std::function<std::int64_t()> version, std::chrono::milliseconds interval);
   // REQUIRES: every subscription has ended.

@@ -3,6 +3,7 @@
 #include <cerrno>
 
 #include <sqlite3.h>
+#include <sys/stat.h>
 
 namespace penstock::gallery {
 namespace {
@@ -64,6 +65,9 @@ database::database(const std::filesystem::path& file, mode how) : file_(file) {
     run("PRAGMA synchronous = FULL");
     run("PRAGMA foreign_keys = ON");
     if (how == mode::read) run("PRAGMA query_only = ON");
+    // The first look opens all files; from here on SQLite's lock keeps other connections from removing one of them.
+    run("PRAGMA user_version");
+    opened_ = identity_of(file_);
   } catch (...) {
     statements_.clear();
     ::sqlite3_close(handle_);
@@ -74,6 +78,19 @@ database::database(const std::filesystem::path& file, mode how) : file_(file) {
 database::~database() {
   statements_.clear();
   ::sqlite3_close(handle_);
+}
+
+database::identity database::identity_of(const std::filesystem::path& file) noexcept {
+  // stat(), never open(): closing a descriptor of a file takes away the locks that SQLite has on it in this process.
+  identity found;
+  constexpr const char* suffixes[] = {"", "-wal", "-shm"};
+  for (std::size_t i = 0; i < found.files.size(); ++i) {
+    struct stat status = {};
+    if (::stat((file.string() + suffixes[i]).c_str(), &status) != 0) continue;
+    found.files[i] = {status.st_dev, status.st_ino};
+    if (i == 0) found.changed = std::int64_t{status.st_ctim.tv_sec} * 1'000'000'000 + status.st_ctim.tv_nsec;
+  }
+  return found;
 }
 
 void database::close_statement::operator()(sqlite3_stmt* statement) const noexcept { ::sqlite3_finalize(statement); }

@@ -7,6 +7,7 @@
 // COST     A statement is compiled at its first use and kept.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <filesystem>
 #include <map>
@@ -81,6 +82,24 @@ class database {
 
   [[nodiscard]] std::int64_t last_row() const noexcept;
 
+  // Which files a path leads to: the database's, its log's and its index's. Replaced or removed ones have other numbers.
+  // `changed` says that the database's own bytes were written: by a checkpoint of any connection, or by a stranger.
+  struct identity {
+    struct file {
+      std::uint64_t device = 0;
+      std::uint64_t number = 0;  // 0: there is none
+      friend bool operator==(const file&, const file&) = default;
+    };
+    std::array<file, 3> files;
+    std::int64_t changed = 0;
+    friend bool operator==(const identity&, const identity&) = default;
+  };
+  [[nodiscard]] static identity identity_of(const std::filesystem::path& file) noexcept;
+
+  // False iff one of the files that this connection has open is not the one at its path any more: what is committed
+  // here is lost.
+  [[nodiscard]] bool is_in_place() const noexcept { return identity_of(file_).files == opened_.files; }
+
  private:
   struct close_statement {
     void operator()(sqlite3_stmt* statement) const noexcept;
@@ -90,6 +109,7 @@ class database {
   [[noreturn]] void fail(int code) const;
 
   const std::filesystem::path file_;
+  identity opened_;
   sqlite3* handle_ = nullptr;
   std::map<std::string, std::unique_ptr<sqlite3_stmt, close_statement>, std::less<>> statements_;
 };

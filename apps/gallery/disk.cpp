@@ -55,6 +55,8 @@ storage_error::storage_error(int reason, std::string_view doing, const std::file
 
 bool storage_error::is_full() const noexcept { return reason_ == ENOSPC || reason_ == EDQUOT; }
 
+bool storage_error::is_temporary() const noexcept { return reason_ == EMFILE || reason_ == ENFILE || reason_ == EBUSY; }
+
 void write_durably(const std::filesystem::path& file, std::span<const std::byte> bytes) {
   const unique_fd out(::open(file.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666));
   if (!out) throw storage_error(errno, "cannot create", file);
@@ -92,6 +94,32 @@ unique_fd open_directory(const std::filesystem::path& directory) {
   return descriptor;
 }
 
+unique_fd open_whole_file(const std::filesystem::path& file, std::uint64_t bytes) {
+  // O_NONBLOCK: opening a FIFO without a writer would wait; it means nothing for a regular file.
+  unique_fd opened(::open(file.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
+  if (!opened && (errno == EMFILE || errno == ENFILE)) throw storage_error(errno, "cannot open", file);
+  struct stat status = {};
+  if (!opened || ::fstat(opened.get(), &status) != 0 || !S_ISREG(status.st_mode) ||
+      static_cast<std::uint64_t>(status.st_size) != bytes)
+    opened.reset();
+  return opened;
+}
+
+std::string read_at(int descriptor, std::uint64_t offset, std::size_t most) {
+  std::string bytes(most, '\0');
+  std::size_t done = 0;
+  while (done < most) {
+    const ssize_t got = ::pread(descriptor, bytes.data() + done, most - done, static_cast<off_t>(offset + done));
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0)
+      throw storage_error(errno, "cannot read a file of the gallery: " + std::generic_category().message(errno));
+    if (got == 0) break;
+    done += static_cast<std::size_t>(got);
+  }
+  bytes.resize(done);
+  return bytes;
+}
+
 directory_lock::directory_lock(const std::filesystem::path& directory) : descriptor_(open_directory(directory)) {
   if (lock(descriptor_.get(), LOCK_EX) != 0) throw storage_error(errno, "cannot lock", directory);
 }
@@ -100,6 +128,12 @@ directory_lock::~directory_lock() {
   // Explicitly, not by close(): a child process being started at this moment holds a copy of the descriptor until it
   // execs, and the lock would live on in it.
   if (descriptor_) lock(descriptor_.get(), LOCK_UN);
+}
+
+bool directory_lock::is_at(const std::filesystem::path& directory) const noexcept {
+  struct stat ours = {}, found = {};
+  return ::fstat(descriptor_.get(), &ours) == 0 && ::stat(directory.c_str(), &found) == 0 &&
+         ours.st_dev == found.st_dev && ours.st_ino == found.st_ino;
 }
 
 bool directory_lock::is_held(const std::filesystem::path& directory) {

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <filesystem>
 #include <span>
 #include <stdexcept>
@@ -22,7 +23,8 @@ class storage_error : public std::runtime_error {
   storage_error(int reason, const std::string& message) : std::runtime_error(message), reason_(reason) {}
 
   [[nodiscard]] int reason() const noexcept { return reason_; }
-  [[nodiscard]] bool is_full() const noexcept;  // no space, or a quota reached
+  [[nodiscard]] bool is_full() const noexcept;       // no space, or a quota reached
+  [[nodiscard]] bool is_temporary() const noexcept;  // no descriptors left, or another program holds a lock
 
  private:
   int reason_;
@@ -43,6 +45,13 @@ void move_to(const std::filesystem::path& from, const std::filesystem::path& to)
 
 [[nodiscard]] unique_fd open_directory(const std::filesystem::path& directory);
 
+// Opens a file for reading if it is a regular file of `bytes` bytes; otherwise the descriptor is not open. Never waits
+// for the other end of a FIFO, and follows no symbolic link. Throws when there are no descriptors left.
+[[nodiscard]] unique_fd open_whole_file(const std::filesystem::path& file, std::uint64_t bytes);
+
+// The bytes from `offset` on, `most` of them or as many as there are.
+[[nodiscard]] std::string read_at(int descriptor, std::uint64_t offset, std::size_t most);
+
 // An exclusive flock on a directory, for as long as the object lives. It belongs to the open descriptor: two objects
 // exclude each other, in one process as in two, and the kernel takes it back when a process dies.
 class directory_lock {
@@ -52,6 +61,9 @@ class directory_lock {
   ~directory_lock();
   directory_lock(directory_lock&&) noexcept = default;
   directory_lock& operator=(directory_lock&&) = delete;
+
+  // True iff the locked directory is still the one at this path.
+  [[nodiscard]] bool is_at(const std::filesystem::path& directory) const noexcept;
 
   // Does not wait. A directory that has gone counts as held: whoever held it is done with it.
   static bool is_held(const std::filesystem::path& directory);

@@ -1,6 +1,7 @@
 #include "apps/gallery/store.hpp"
 
 #include <cassert>
+#include <cerrno>
 #include <random>
 #include <system_error>
 #include <utility>
@@ -11,6 +12,7 @@
 
 #include "apps/gallery/database.hpp"
 #include "apps/gallery/disk.hpp"
+#include "apps/gallery/metadata.hpp"
 #include "apps/gallery/rules.hpp"
 
 namespace penstock::gallery {
@@ -42,19 +44,28 @@ constexpr std::string_view schema[] = {
     "CREATE TRIGGER photo_went AFTER DELETE ON photo BEGIN UPDATE tally SET photos = photos - 1; END",
 };
 
-std::string digest_of(std::span<const std::byte> bytes) {
-  unsigned char hash[EVP_MAX_MD_SIZE];
-  unsigned int size = 0;
-  if (::EVP_Digest(bytes.data(), bytes.size(), hash, &size, ::EVP_sha256(), nullptr) != 1)
-    throw std::runtime_error("SHA-256 is not available from OpenSSL on this machine");
-  constexpr char digits[] = "0123456789abcdef";
-  std::string text;
-  for (int i = 0; i < 16; ++i) {
-    text += digits[hash[i] >> 4];
-    text += digits[hash[i] & 15];
+class digest {
+ public:
+  digest() : context_(::EVP_MD_CTX_new(), &::EVP_MD_CTX_free) {
+    if (!context_ || ::EVP_DigestInit_ex(context_.get(), ::EVP_sha256(), nullptr) != 1)
+      throw std::runtime_error("SHA-256 is not available from OpenSSL on this machine");
   }
-  return text;
-}
+  void add(const void* bytes, std::size_t count) { ::EVP_DigestUpdate(context_.get(), bytes, count); }
+  [[nodiscard]] std::string text() {
+    unsigned char hash[EVP_MAX_MD_SIZE];
+    ::EVP_DigestFinal_ex(context_.get(), hash, nullptr);
+    constexpr char digits[] = "0123456789abcdef";
+    std::string hex;
+    for (int i = 0; i < 16; ++i) {
+      hex += digits[hash[i] >> 4];
+      hex += digits[hash[i] & 15];
+    }
+    return hex;
+  }
+
+ private:
+  std::unique_ptr<EVP_MD_CTX, decltype(&::EVP_MD_CTX_free)> context_;
+};
 
 std::string file_name(int width, std::string_view media_type) {
   return std::to_string(width) + '.' + std::string(extension_of(media_type));
@@ -159,13 +170,13 @@ std::vector<published_photo> photos_of(database::rows&& rows) {
   return photos;
 }
 
-// Removes the directory at the end, whatever is in it.
-class draft_directory {
+// Removes what is at the path at the end, file or directory, whatever is in it.
+class doomed {
  public:
-  explicit draft_directory(fs::path path) : path_(std::move(path)) { make_directory(path_); }
-  ~draft_directory() { remove_tree(path_); }
-  draft_directory(const draft_directory&) = delete;
-  draft_directory& operator=(const draft_directory&) = delete;
+  explicit doomed(fs::path path) : path_(std::move(path)) {}
+  ~doomed() { remove_tree(path_); }
+  doomed(const doomed&) = delete;
+  doomed& operator=(const doomed&) = delete;
 
   [[nodiscard]] const fs::path& path() const noexcept { return path_; }
 
@@ -179,10 +190,7 @@ class draft_directory {
 class store::borrowed {
  public:
   borrowed(store& owner, std::unique_ptr<database> db) : owner_(owner), db_(std::move(db)) {}
-  ~borrowed() {
-    mutex_lock lock(owner_.mutex_);
-    owner_.idle_.push_back(std::move(db_));
-  }
+  ~borrowed() { owner_.give_back(std::move(db_)); }
   borrowed(const borrowed&) = delete;
   borrowed& operator=(const borrowed&) = delete;
 
@@ -206,6 +214,8 @@ class store::session {
   // A path in it that was not given out before.
   [[nodiscard]] fs::path next() { return path_ / std::to_string(next_.fetch_add(1, std::memory_order_relaxed)); }
   [[nodiscard]] const fs::path& path() const noexcept { return path_; }
+  // False iff the directory was removed by hand.
+  [[nodiscard]] bool is_in_place() const noexcept { return alive_.is_at(path_); }
 
  private:
   static fs::path make(const fs::path& parent) {
@@ -224,36 +234,96 @@ class store::session {
 store::store(std::filesystem::path directory, access how)
     : root_(std::move(directory)),
       access_(how),
-      changes_(
-          [this] {
-            if (!watched_) watched_ = std::make_unique<database>(database_file(root_), database::mode::read);
-            return number(*watched_, "PRAGMA data_version");
-          },
-          watch_interval) {
+      // Asked by number of the newest photo, not by SQLite's data_version: that needs a connection which stays open.
+      changes_([this] { return newest(); }, watch_interval) {
   if (access_ == access::publish) {
     open_for_publishing();
     return;
   }
   if (!is_there(database_file(root_)))
     throw std::runtime_error("there is no gallery in " + root_.string() + ": publish a photo there first");
-  const auto db = borrow();
-  if (look_at_schema(*db, root_) == found_schema::none)
-    throw std::runtime_error("the gallery in " + root_.string() + " is empty: publish a photo there first");
+  static_cast<void>(borrow());
 }
 
 store::~store() = default;
 
+// Looks first whether the files are still those that the open connections have. If not, it closes all of these, waiting
+// for the lent ones, before it opens one on the new files.
 store::borrowed store::borrow() {
-  {
+  for (;;) {
+    const auto found = database::identity_of(database_file(root_));
+    std::vector<std::unique_ptr<database>> replaced;
     mutex_lock lock(mutex_);
+    if (!identity_) {
+      // Under the lock: before it is known which files these are, no other thread may open a connection.
+      auto first = open_database();
+      if (look_at_schema(*first, root_) == found_schema::none)
+        throw storage_error(EIO,
+                            "the gallery in " + root_.string() +
+                                " is empty: publish a photo there first, or put a backup of gallery.db in its place");
+      identity_ = database::identity_of(database_file(root_));
+      ++lent_;
+      return {*this, std::move(first)};
+    }
+    if (*identity_ == found) {
+      ++lent_;
+      if (!idle_.empty()) {
+        auto db = std::move(idle_.back());
+        idle_.pop_back();
+        return {*this, std::move(db)};
+      }
+      break;
+    }
     if (!idle_.empty()) {
-      auto db = std::move(idle_.back());
-      idle_.pop_back();
-      return {*this, std::move(db)};
+      replaced.swap(idle_);
+      const std::size_t count = replaced.size();
+      lent_ += count;
+      lock.unlock();
+      replaced.clear();
+      lock.lock();
+      lent_ -= count;
+      returned_.notify_all();
+    } else if (lent_ > 0) {
+      returned_.wait(lock);
+    } else {
+      identity_.reset();
     }
   }
-  const auto mode = access_ == access::publish ? database::mode::existing : database::mode::read;
-  return {*this, std::make_unique<database>(database_file(root_), mode)};
+  try {
+    return {*this, open_database()};
+  } catch (...) {
+    give_back(nullptr);
+    throw;
+  }
+}
+
+void store::give_back(std::unique_ptr<database> db) noexcept {
+  mutex_lock lock(mutex_);
+  if (db) idle_.push_back(std::move(db));
+  --lent_;
+  returned_.notify_all();
+}
+
+std::unique_ptr<database> store::open_database() const {
+  const fs::path file = database_file(root_);
+  if (!is_there(file)) throw storage_error(ENOENT, file.string() + " is missing: put a backup of it in its place");
+  return std::make_unique<database>(file, access_ == access::publish ? database::mode::existing : database::mode::read);
+}
+
+std::shared_ptr<store::session> store::drafts() {
+  std::shared_ptr<session> current;
+  {
+    mutex_lock lock(mutex_);
+    current = session_;
+  }
+  if (current && current->is_in_place()) return current;
+  const directory_lock exclusive(root_);
+  make_directory(root_ / "tmp");
+  auto fresh = std::make_shared<session>(root_ / "tmp");
+  mutex_lock lock(mutex_);
+  current.swap(session_);  // destroyed after the lock, and by the last of those who use it
+  session_ = fresh;
+  return fresh;
 }
 
 void store::open_for_publishing() {
@@ -279,15 +349,18 @@ void store::open_for_publishing() {
     }
     sync_directory(root_);
 
-    session_ = std::make_unique<session>(root_ / "tmp");
+    const auto mine = std::make_shared<session>(root_ / "tmp");
+    {
+      mutex_lock lock(mutex_);
+      session_ = mine;
+    }
     for (const auto& other : entries_of(root_ / "tmp"))
-      if (other != session_->path() && is_real_directory(other) && !directory_lock::is_held(other))
-        stale.push_back(other);
+      if (other != mine->path() && is_real_directory(other) && !directory_lock::is_held(other)) stale.push_back(other);
     for (const auto& place : places)
       if (!db.ask("SELECT 1 FROM photo WHERE id = ?", place.filename().string()).next()) stale.push_back(place);
     // Moved away under the lock, removed after it: others wait for renames only.
     for (auto& path : stale) {
-      const fs::path away = session_->next();
+      const fs::path away = mine->next();
       if (is_there(path)) move_to(path, away);
       path = away;
     }
@@ -300,10 +373,27 @@ fs::path store::place_of(std::string_view id) const {
   return root_ / "photos" / id.substr(0, 2) / id;
 }
 
+bool store::is_whole(const published_photo& shown) const {
+  for (const auto& r : shown.renditions) {
+    const auto bytes = static_cast<std::uint64_t>(r.bytes);
+    const unique_fd file = open_whole_file(place_of(shown.id) / file_name(r.width, r.media_type), bytes);
+    if (!file) return false;
+    digest actual;
+    constexpr std::size_t part_bytes = std::size_t{256} * 1024;
+    for (std::uint64_t at = 0; at < bytes;) {
+      const std::string part = read_at(file.get(), at, part_bytes);
+      if (part.empty()) return false;
+      actual.add(part.data(), part.size());
+      at += part.size();
+    }
+    if (actual.text() != r.digest) return false;
+  }
+  return true;
+}
+
 bool store::contains(std::string_view id) {
-  check_id(id);
-  const auto db = borrow();
-  return db->ask("SELECT 1 FROM photo WHERE id = ?", id).next();
+  const auto shown = find(id);
+  return shown && is_whole(*shown);
 }
 
 publish_result store::publish(const photo& item) {
@@ -312,51 +402,64 @@ publish_result store::publish(const photo& item) {
     throw std::runtime_error("the gallery in " + root_.string() + " is open for reading only");
   if (contains(item.id)) return publish_result::already_there;
 
-  const draft_directory draft(session_->next());
-  std::vector<std::string> digests;
+  const auto rest = drafts();
+  const doomed draft(rest->next());
+  make_directory(draft.path());
+  std::vector<published_rendition> written;
   for (const auto& r : item.renditions) {
-    write_durably(draft.path() / file_name(r.width, r.media_type), r.bytes);
-    digests.push_back(digest_of(r.bytes));
+    const auto bytes = without_metadata(r.media_type, r.bytes);
+    write_durably(draft.path() / file_name(r.width, r.media_type), bytes);
+    digest of_bytes;
+    of_bytes.add(bytes.data(), bytes.size());
+    written.push_back({r.width, r.height, r.media_type, static_cast<std::int64_t>(bytes.size()), of_bytes.text()});
   }
   sync_directory(draft.path());
-  const auto result = make_visible(item, digests, draft.path());
+  const auto result = make_visible(item, written, draft.path(), *rest);
   if (result == publish_result::published) changes_.announce();
   return result;
 }
 
-publish_result store::make_visible(const photo& item, const std::vector<std::string>& digests, const fs::path& draft) {
+publish_result store::make_visible(const photo& item, const std::vector<published_rendition>& written,
+                                   const fs::path& draft, session& rest) {
   // One publisher at a time from here on, in all processes. SQLite would order the commits anyway, but by polling; the
-  // lock queues, and it also covers the renames: who holds it may take a directory without a row for an orphan. That
+  // lock queues, and it also covers the renames: its holder may take a directory without a row for an orphan. That
   // includes a draft of the same photo that another process was killed over.
   const directory_lock exclusive(root_);
-  // acquire: pairs with the release below; whoever failed held the lock before us.
+  // acquire: pairs with the release below; the thread whose sync failed held the lock before us.
   if (sync_failed_.load(std::memory_order_acquire))
     throw storage_error(EIO, "a sync of the database failed before; restart to publish again in", root_);
-  const auto db = borrow();
-  if (db->ask("SELECT 1 FROM photo WHERE id = ?", item.id).next()) return publish_result::already_there;
+  if (contains(item.id)) return publish_result::already_there;
 
+  const auto db = borrow();
   const fs::path place = place_of(item.id);
   const fs::path shelf = place.parent_path();
+  if (make_directory(shelf.parent_path())) sync_directory(root_);
   if (make_directory(shelf)) sync_directory(shelf.parent_path());
-  if (is_there(place)) {
-    const draft_directory orphan(session_->next());
-    move_to(place, orphan.path());  // onto an empty directory: rename replaces that
-  }
+  const doomed damaged(rest.next());  // or an orphan
+  if (is_there(place)) move_to(place, damaged.path());
   move_to(draft, place);
   const auto take_back = [&]() noexcept {  // the draft is then removed by its owner
     std::error_code ignored;               // if it cannot be: an orphan, removed at the next opening
     fs::rename(place, draft, ignored);
+    fs::rename(damaged.path(), place, ignored);
   };
   try {
     sync_directory(shelf);
     transaction row(*db);
-    db->run("INSERT INTO photo(id, fields) VALUES(?, ?)", item.id, nlohmann::json(item.fields).dump());
-    const std::int64_t sequence = db->last_row();
-    for (std::size_t i = 0; i < item.renditions.size(); ++i) {
-      const auto& r = item.renditions[i];
-      db->run("INSERT INTO rendition VALUES(?, ?, ?, ?, ?, ?)", sequence, r.width, r.height, r.media_type,
-              static_cast<std::int64_t>(r.bytes.size()), digests[i]);
+    std::optional<std::int64_t> sequence;
+    {
+      auto known = db->ask("SELECT sequence FROM photo WHERE id = ?", item.id);
+      if (known.next()) sequence = known.integer(0);
     }
+    if (sequence) {
+      db->run("DELETE FROM rendition WHERE sequence = ?", *sequence);
+    } else {
+      db->run("INSERT INTO photo(id, fields) VALUES(?, ?)", item.id, nlohmann::json(item.fields).dump());
+      sequence = db->last_row();
+    }
+    for (const auto& r : written)
+      db->run("INSERT INTO rendition VALUES(?, ?, ?, ?, ?, ?)", *sequence, r.width, r.height, r.media_type, r.bytes,
+              r.digest);
     row.commit();
   } catch (const database_error& failure) {
     if (failure.is_failed_sync()) {
@@ -371,6 +474,10 @@ publish_result store::make_visible(const photo& item, const std::vector<std::str
     take_back();
     throw;
   }
+  // Replaced since borrow() looked: the row went into files that are gone. The photo's files are an orphan.
+  if (!db->is_in_place())
+    throw storage_error(EBUSY, "the database in " + root_.string() +
+                                   " was replaced while a photo was being published: publish it again");
   return publish_result::published;
 }
 

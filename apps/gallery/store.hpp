@@ -23,6 +23,11 @@
 //          leaves behind (drafts, a directory without a row) is removed when a store is next opened for publishing;
 //          what a live process works on is not touched. After a failed sync of the database the store refuses to
 //          publish: what the disk holds is unknown until it is opened again.
+// HEALING  A photo is there iff its row and each of its files are, byte for byte (contains() reads them). If a file was
+//          removed, cut short or changed by hand, publishing the photo again puts all of its files back; its sequence
+//          and its fields stay. A database that is replaced, restored or removed while a store is open is noticed at the
+//          next call: all connections are closed and the new one is opened, or the call throws.
+// PRIVACY  Metadata is removed from each file before it is written, see metadata.hpp.
 // NEEDS    A local file system: neither flock nor a shared write-ahead log can be relied upon over a network.
 #pragma once
 
@@ -39,11 +44,10 @@
 #include <penstock/base/mutex.hpp>
 
 #include "apps/gallery/changes.hpp"
+#include "apps/gallery/database.hpp"
 #include "apps/gallery/target.hpp"
 
 namespace penstock::gallery {
-
-class database;
 
 struct published_rendition {
   int width = 0;
@@ -85,6 +89,8 @@ class store final : public target {
   // Oldest first, those whose sequence is larger.
   [[nodiscard]] std::vector<published_photo> after(std::int64_t sequence, std::size_t limit);
   [[nodiscard]] std::optional<published_photo> find(std::string_view id);
+  // True iff each file of the photo is there, byte for byte.
+  [[nodiscard]] bool is_whole(const published_photo& shown) const;
   // The file of one rendition of a visible photo.
   [[nodiscard]] std::optional<rendition_file> rendition_of(std::string_view id, int width, std::string_view media_type);
   [[nodiscard]] std::int64_t total();
@@ -99,20 +105,27 @@ class store final : public target {
   class session;
 
   [[nodiscard]] borrowed borrow() PENSTOCK_EXCLUDES(mutex_);
-  void open_for_publishing();
+  void give_back(std::unique_ptr<database> db) noexcept PENSTOCK_EXCLUDES(mutex_);
+  [[nodiscard]] std::unique_ptr<database> open_database() const;
+  [[nodiscard]] std::shared_ptr<session> drafts() PENSTOCK_EXCLUDES(mutex_);
+  void open_for_publishing() PENSTOCK_EXCLUDES(mutex_);
   [[nodiscard]] std::filesystem::path place_of(std::string_view id) const;
-  publish_result make_visible(const photo& item, const std::vector<std::string>& digests,
-                              const std::filesystem::path& draft);
+  publish_result make_visible(const photo& item, const std::vector<published_rendition>& written,
+                              const std::filesystem::path& draft, session& rest);
 
   const std::filesystem::path root_;
   const access access_;
-  std::unique_ptr<session> session_;  // constant after construction; null when opened for reading
   std::atomic<bool> sync_failed_ = false;
 
-  mutex mutex_;                                                              // guards what follows
-  std::vector<std::unique_ptr<database>> idle_ PENSTOCK_GUARDED_BY(mutex_);  // as many as threads ever asked at once
+  mutex mutex_;                                                   // guards what follows
+  std::shared_ptr<session> session_ PENSTOCK_GUARDED_BY(mutex_);  // null when opened for reading
+  // Connections: as many as threads ever asked at once, all on the files of identity_. SQLite shares its index between
+  // the connections of a process, so those on replaced files must all be closed before the first new one is opened.
+  std::vector<std::unique_ptr<database>> idle_ PENSTOCK_GUARDED_BY(mutex_);
+  std::size_t lent_ PENSTOCK_GUARDED_BY(mutex_) = 0;  // open and not idle, being opened or being closed
+  std::optional<database::identity> identity_ PENSTOCK_GUARDED_BY(mutex_);  // nothing: no connection is open
+  condition returned_;                                                      // lent_ became smaller
 
-  std::unique_ptr<database> watched_;  // used by changes_'s thread only
   changes changes_;
 };
 

@@ -101,8 +101,9 @@ class raw_connection {
   std::string buffered_;
 };
 
-// "GET <target>", with Host and whatever `more` has (each line ended by \r\n).
+// "GET <target>", with Host, the token and what `more` has (each line ended by \r\n).
 [[nodiscard]] std::string get(std::string_view target, std::string_view more = "");
+[[nodiscard]] std::string get_without_token(std::string_view target, std::string_view more = "");
 [[nodiscard]] std::string put(const photo& item, std::string_view token, std::string_view more = "");
 
 inline constexpr std::string_view test_token = "a-token-for-tests-only";
