@@ -247,8 +247,7 @@ client::client(std::string address, client_options options) : base_(std::move(ad
         "the address of the gallery has a password in it, which others can see: use PENSTOCK_TOKEN");
   if (std::ranges::any_of(options_.token, [](char c) { return c <= ' ' || c > '~'; }))
     throw std::runtime_error("the token has a character that cannot be sent: use letters, digits and punctuation");
-  bypass_proxy_ = names_this_machine(parts->host) && parts->host != "0.0.0.0" &&
-                  (parts->host.starts_with("127.") || parts->host == "[::1]" || parts->host.ends_with("localhost"));
+  bypass_proxy_ = names_this_machine(parts->host);
   if (!base_.ends_with('/')) base_ += '/';
 }
 

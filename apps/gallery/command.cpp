@@ -33,9 +33,13 @@ int serve_command(const std::filesystem::path& directory, server_options options
                   const std::stop_token& stop) {
   const bool is_there = std::filesystem::exists(directory / "gallery.db");
   const bool takes_uploads = !options.token.empty();
+  const bool is_private = takes_uploads && !options.public_read;
   store photos(directory, takes_uploads || !is_there ? store::access::publish : store::access::read);
   server running(photos, std::move(options));
-  out << "gallery " << directory.string() << " at " << running.url() << (takes_uploads ? "" : " (no token: no uploads)")
+  out << "gallery " << directory.string() << " at " << running.url()
+      << (!takes_uploads ? " (no token: no uploads)"
+          : is_private   ? " (sign in with the token)"
+                         : "")
       << std::endl;
   latch asked;
   const std::stop_callback on_stop(stop, [&asked] { asked.open(); });

@@ -1,9 +1,11 @@
 #include "apps/gallery/entry.hpp"
 
 #include <algorithm>
+#include <chrono>
 #include <optional>
 
 #include <arpa/inet.h>
+#include <netinet/in.h>
 
 namespace penstock::gallery {
 namespace {
@@ -41,13 +43,18 @@ std::optional<std::string> decode_base64(std::string_view text) {
   return bytes;
 }
 
-bool is_address(std::string_view text, int family) {
-  unsigned char ignored[sizeof(in6_addr)];
-  return ::inet_pton(family, std::string(text).c_str(), ignored) == 1;
-}
-
 bool is_port(std::string_view text) {
   return !text.empty() && text.size() <= 5 && std::ranges::all_of(text, [](char c) { return c >= '0' && c <= '9'; });
+}
+
+// False iff a browser says that another site's page sends the request. Programs send neither header. Sec-Fetch-Site is
+// believed first: no page can set it, and it stays true when a proxy changes the Host header.
+bool is_of_this_site(const request_head& request) {
+  if (!request.sec_fetch_site.empty())
+    return request.sec_fetch_site == "same-origin" || request.sec_fetch_site == "none";
+  if (request.origin.empty()) return true;
+  const auto scheme = request.origin.find("://");
+  return scheme != std::string_view::npos && equal_ignoring_case(request.origin.substr(scheme + 3), request.host);
 }
 
 }  // namespace
@@ -65,17 +72,54 @@ bool names_this_machine(std::string_view host) {
     const auto end = host.find(']');
     if (end == std::string_view::npos) return false;
     const auto rest = host.substr(end + 1);
-    return is_address(host.substr(1, end - 1), AF_INET6) &&
-           (rest.empty() || (rest[0] == ':' && is_port(rest.substr(1))));
+    in6_addr address = {};
+    return ::inet_pton(AF_INET6, std::string(host.substr(1, end - 1)).c_str(), &address) == 1 &&
+           IN6_IS_ADDR_LOOPBACK(&address) && (rest.empty() || (rest[0] == ':' && is_port(rest.substr(1))));
   }
   if (const auto colon = host.find(':'); colon != std::string_view::npos) {
     if (!is_port(host.substr(colon + 1))) return false;
     host = host.substr(0, colon);
   }
-  if (is_address(host, AF_INET)) return true;
+  if (in_addr address = {}; ::inet_pton(AF_INET, std::string(host).c_str(), &address) == 1)
+    return ntohl(address.s_addr) >> 24 == IN_LOOPBACKNET;
   constexpr std::string_view suffix = ".localhost";
   return equal_ignoring_case(host, "localhost") ||
          (host.size() > suffix.size() && equal_ignoring_case(host.substr(host.size() - suffix.size()), suffix));
+}
+
+bool is_forwarding_header(std::string_view name) noexcept {
+  constexpr std::string_view names[] = {"forwarded",
+                                        "via",
+                                        "x-real-ip",
+                                        "true-client-ip",
+                                        "x-client-ip",
+                                        "client-ip",
+                                        "x-cluster-client-ip",
+                                        "fastly-client-ip",
+                                        "fly-client-ip",
+                                        "x-remote-ip",
+                                        "x-remote-addr",
+                                        "x-originating-ip",
+                                        "x-proxyuser-ip",
+                                        "x-host",
+                                        "x-scheme",
+                                        "cdn-loop",
+                                        "x-remote-user",
+                                        "remote-user",
+                                        "x-appengine-user-ip",
+                                        "forwarded-for",
+                                        "x-proxy-user",
+                                        "x-client-host",
+                                        "x-request-start",
+                                        "x-real-port",
+                                        "proxy-connection",
+                                        "x-url-scheme",
+                                        "front-end-https"};
+  constexpr std::string_view prefixes[] = {"x-forwarded", "x-original-", "x-envoy-",   "x-azure-", "x-amzn-",
+                                           "x-amz-cf-",   "cf-",         "tailscale-", "x-goog-",  "x-arr-",
+                                           "x-nginx-",    "x-proxy-",    "x-real-"};
+  return std::ranges::any_of(names, [&](auto one) { return equal_ignoring_case(name, one); }) ||
+         std::ranges::any_of(prefixes, [&](auto one) { return equal_ignoring_case(name.substr(0, one.size()), one); });
 }
 
 bool entry_rules::has_token(const request_head& request) const {
@@ -89,15 +133,32 @@ bool entry_rules::has_token(const request_head& request) const {
 }
 
 verdict entry_rules::may_read(const request_head& request) const {
-  if (public_read_ || has_token(request)) return verdict::allowed;
-  if (on_loopback_ && names_this_machine(request.host)) return verdict::allowed;
-  return token_.empty() ? verdict::wrong_host : verdict::token_needed;
+  if (public_read_) return verdict::allowed;
+  if (!token_.empty())
+    return has_token(request) || sessions_.accepts(request.cookie, std::chrono::system_clock::now())
+               ? verdict::allowed
+               : verdict::token_needed;
+  if (!names_this_machine(request.host)) return verdict::wrong_host;
+  return request.forwarded ? verdict::forwarded : verdict::allowed;
+}
+
+verdict entry_rules::may_sign_in(const request_head& request) const {
+  if (token_.empty()) {
+    const verdict reading = may_read(request);
+    return reading == verdict::allowed ? verdict::nobody_may_write : reading;
+  }
+  return has_token(request) ? verdict::allowed : verdict::token_needed;
 }
 
 verdict entry_rules::may_write(const request_head& request) const {
-  if (has_token(request)) return verdict::allowed;
-  if (!token_.empty()) return verdict::token_needed;
-  return may_read(request) == verdict::allowed ? verdict::nobody_may_write : verdict::wrong_host;
+  const verdict with_token = may_sign_in(request);
+  if (with_token != verdict::allowed) return with_token;
+  return is_of_this_site(request) ? verdict::allowed : verdict::other_site;
+}
+
+std::string entry_rules::session_cookie(const request_head& request) const {
+  // A browser sends Origin with every POST, and only it knows whether TLS ends at a proxy in front of us.
+  return sessions_.cookie(std::chrono::system_clock::now(), request.origin.starts_with("https://"));
 }
 
 }  // namespace penstock::gallery

@@ -6,11 +6,12 @@
 
 namespace penstock::gallery {
 
-hub::hub(store& photos, server_options chosen, bool on_loopback)
+hub::hub(store& photos, server_options chosen)
     : gallery(photos),
       options(std::move(chosen)),
-      entry(options.token, on_loopback, options.public_read),
+      entry(options.token, options.public_read),
       addresses(gallery, entry, options.limits.body_bytes),
+      readers(options.limits.readers),
       writers(options.limits.writers) {}
 
 hub::upload_permit::upload_permit(hub& owner, std::uint64_t bytes) noexcept : owner_(&owner), bytes_(bytes) {
@@ -27,6 +28,22 @@ hub::upload_permit::~upload_permit() {
 hub::upload_permit hub::permit_upload(std::uint64_t bytes) {
   if (uploads_ >= limits.uploads || bytes > limits.upload_bytes - upload_bytes_) return {};
   return {*this, bytes};
+}
+
+bool hub::close_longest_idle() {
+  for (const auto since : {&session::waits_since, &session::head_incomplete_since}) {
+    session* longest = nullptr;
+    std::chrono::steady_clock::time_point earliest = std::chrono::steady_clock::time_point::max();
+    for (auto* one : sessions)
+      if (const auto began = (one->*since)(); began && *began < earliest) {
+        longest = one;
+        earliest = *began;
+      }
+    if (longest == nullptr) continue;
+    longest->cut();
+    return true;
+  }
+  return false;
 }
 
 bool hub::add_stream(session& stream) {

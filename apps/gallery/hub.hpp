@@ -23,7 +23,7 @@ class session;
 
 class hub {
  public:
-  hub(store& photos, server_options chosen, bool on_loopback);
+  hub(store& photos, server_options chosen);
 
   store& gallery;
   const server_options options;
@@ -31,9 +31,15 @@ class hub {
   const entry_rules entry;
   const routes addresses;
   boost::asio::io_context io{1};
+  // What may block runs here, never on the I/O thread. Two pools: uploads that wait for a slow disk leave readers alone.
+  boost::asio::thread_pool readers;
   boost::asio::thread_pool writers;
 
   std::unordered_set<session*> sessions;
+  std::size_t open_connections = 0;  // those of the sessions that are not closed yet
+  // Closes the connection that has waited longest for a request, to make room for another one; if none waits, the one
+  // that has been sending a request's head longest. Never one that is served, uploads or streams. False: there is none.
+  bool close_longest_idle();
   bool stopping = false;
   boost::asio::steady_timer grace{io};  // runs while stopping and sessions are left
 

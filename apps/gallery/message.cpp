@@ -14,6 +14,8 @@ std::string_view reason_phrase(int status) noexcept {
       return "OK";
     case 201:
       return "Created";
+    case 204:
+      return "No Content";
     case 206:
       return "Partial Content";
     case 304:

@@ -20,6 +20,10 @@ struct request_head {
   std::string_view target;
   std::string_view host;
   std::string_view authorization;
+  std::string_view cookie;
+  std::string_view accept;
+  std::string_view origin;
+  std::string_view sec_fetch_site;
   std::string_view content_type;
   std::string_view if_none_match;
   std::string_view if_range;
@@ -27,13 +31,15 @@ struct request_head {
   std::string_view last_event_id;
   std::optional<std::uint64_t> content_length;
   bool chunked = false;
+  bool forwarded = false;  // has a header that proxies add, see is_forwarding_header()
 };
 
-// Part of a file, sent without passing through memory of ours.
+// Part of a file. What needs the disk is done where it may block, before the reply is sent and between its parts.
 struct file_slice {
-  unique_fd file;
+  unique_fd file;  // not open when `begin` is all of the slice
   std::uint64_t offset = 0;
   std::uint64_t bytes = 0;
+  std::string begin;  // the first of these bytes, already read
 };
 
 struct reply {

@@ -1,12 +1,9 @@
 #include "apps/gallery/routes.hpp"
 
 #include <algorithm>
-#include <cerrno>
 #include <optional>
 
-#include <fcntl.h>
 #include <nlohmann/json.hpp>
-#include <sys/stat.h>
 
 #include "apps/gallery/assets.hpp"
 #include "apps/gallery/bundle.hpp"
@@ -59,23 +56,6 @@ std::optional<std::string_view> parameter(std::string_view query, std::string_vi
   return std::nullopt;
 }
 
-reply refusal(verdict why) {
-  switch (why) {
-    case verdict::nobody_may_write:
-      return error_reply(403, "this gallery takes no uploads: start it with a token (PENSTOCK_TOKEN) to allow them");
-    case verdict::wrong_host:
-      return error_reply(421, "this gallery answers to localhost only: use that name, or start it with --public-read");
-    case verdict::token_needed:
-    case verdict::allowed:
-      break;
-  }
-  auto answer =
-      error_reply(401, "send the gallery's token as \"Authorization: Bearer\", or as the password of any user");
-  answer.add("WWW-Authenticate", "Basic realm=\"penstock gallery\", charset=\"UTF-8\"");
-  answer.add("WWW-Authenticate", "Bearer realm=\"penstock gallery\"");
-  return answer;
-}
-
 reply not_found() { return error_reply(404, "there is nothing at this address"); }
 reply no_such_photo() { return error_reply(404, "there is no photo with this id"); }
 
@@ -87,6 +67,32 @@ reply not_allowed(std::string_view allowed) {
 
 bool is_read(const request_head& request) { return request.method == "GET" || request.method == "HEAD"; }
 
+struct request_target {
+  std::string_view path;
+  std::string_view query;
+};
+
+// Nothing is decoded: every address of ours is plain, so one with a '%' or a '..' in it is simply unknown.
+request_target target_of(const request_head& request) {
+  const auto question = std::min(request.target.find('?'), request.target.size());
+  return {request.target.substr(0, question), request.target.substr(std::min(question + 1, request.target.size()))};
+}
+
+constexpr std::string_view photo_prefix = "/api/photos/";
+constexpr std::string_view file_prefix = "/photos/";
+constexpr std::string_view sign_in_page = "/sign_in.html";  // not an address: sent in place of "/"
+
+const asset* asset_at(std::string_view path) {
+  const auto all = assets();
+  const auto found = std::ranges::find(all, path, &asset::path);
+  return found == all.end() ? nullptr : &*found;
+}
+
+// What that page needs. It holds nothing of the gallery.
+bool is_part_of_sign_in_page(std::string_view path) {
+  return path.starts_with("/assets/sign_in") || path.starts_with("/assets/icon");
+}
+
 reply not_modified(std::string_view etag, std::string cache_control) {
   reply answer;
   answer.status = 304;
@@ -97,10 +103,32 @@ reply not_modified(std::string_view etag, std::string cache_control) {
 
 }  // namespace
 
-std::variant<reply, upload_order, stream_order> routes::decide(const request_head& request) const noexcept try {
-  return route(request);
-} catch (...) {
-  return failure_reply(std::current_exception());
+std::variant<reply, upload_order, disk_order> routes::decide(const request_head& request) const noexcept {
+  try {
+    auto decided = route(request);
+    if (auto* done = std::get_if<reply>(&decided)) return finished(std::move(*done));
+    return decided;
+  } catch (...) {
+    return failure_reply(std::current_exception());
+  }
+}
+
+std::variant<reply, stream_order> routes::answer(const request_head& request) const noexcept {
+  try {
+    auto decided = look_up(request);
+    if (auto* done = std::get_if<reply>(&decided)) return finished(std::move(*done));
+    return decided;
+  } catch (...) {
+    return failure_reply(std::current_exception());
+  }
+}
+
+reply routes::finished(reply answer) const {
+  if (entry_.is_public()) return answer;
+  for (auto& [name, value] : answer.headers)
+    if (name == "Cache-Control" && !value.starts_with("private")) value.insert(0, "private, ");
+  answer.add("Vary", "Authorization, Cookie");
+  return answer;
 }
 
 reply failure_reply(const std::exception_ptr& failure) noexcept {
@@ -109,7 +137,9 @@ reply failure_reply(const std::exception_ptr& failure) noexcept {
   } catch (const invalid_photo& wrong) {
     return error_reply(400, wrong.what());
   } catch (const storage_error& wrong) {
-    return error_reply(wrong.is_full() ? 507 : 500, wrong.what());
+    auto answer = error_reply(wrong.is_full() ? 507 : wrong.is_temporary() ? 503 : 500, wrong.what());
+    if (wrong.is_temporary()) answer.add("Retry-After", "1");
+    return answer;
   } catch (const std::exception& wrong) {
     return error_reply(500, wrong.what());
   } catch (...) {
@@ -117,35 +147,85 @@ reply failure_reply(const std::exception_ptr& failure) noexcept {
   }
 }
 
-routes::decision routes::route(const request_head& request) const {
-  const bool writes = !is_read(request);
-  // Before anything else, so that who may not enter does not learn what is there either.
-  if (const auto entry = writes ? entry_.may_write(request) : entry_.may_read(request); entry != verdict::allowed)
-    return refusal(entry);
-  // Nothing is decoded: every address of ours is plain, so one with a '%' or a '..' in it is simply unknown.
-  const auto question = std::min(request.target.find('?'), request.target.size());
-  const auto path = request.target.substr(0, question);
-  const auto query = request.target.substr(std::min(question + 1, request.target.size()));
+reply routes::refusal(verdict why, const request_head& request) const {
+  switch (why) {
+    case verdict::nobody_may_write:
+      return error_reply(403, "this gallery takes no uploads: start it with a token (PENSTOCK_TOKEN) to allow them");
+    case verdict::wrong_host:
+      return error_reply(421,
+                         "without a token this gallery answers to localhost only: use that name, or start it with "
+                         "--token-file or --public-read");
+    case verdict::forwarded:
+      return error_reply(403,
+                         "without a token this gallery answers this machine only, and a proxy forwarded this request: "
+                         "start it with --token-file or --public-read");
+    case verdict::other_site:
+      return error_reply(403, "a page of another site may not change this gallery");
+    case verdict::token_needed:
+    case verdict::allowed:
+      break;
+  }
+  reply answer =
+      error_reply(401, "send the gallery's token as \"Authorization: Bearer\", or as the password of any user");
+  if (target_of(request).path == "/" && is_read(request) &&
+      request.accept.find("text/html") != std::string_view::npos) {
+    answer = {};
+    answer.status = 401;
+    answer.add("Content-Type", "text/html; charset=utf-8");
+    answer.add("Cache-Control", "no-store");
+    answer.body = asset_at(sign_in_page)->bytes;
+  }
+  // Basic is accepted but no challenge: a browser would show its own prompt over the page, also for what the page loads.
+  answer.add("WWW-Authenticate", "Bearer realm=\"penstock gallery\"");
+  return answer;
+}
 
-  constexpr std::string_view photo_prefix = "/api/photos/";
-  constexpr std::string_view file_prefix = "/photos/";
+// GET: 204 iff the request may read, so that a page can find out. POST: a session in exchange for the token.
+reply routes::session(const request_head& request) const {
+  reply answer;
+  answer.status = 204;
+  answer.add("Cache-Control", "no-store");
+  if (!is_read(request)) answer.add("Set-Cookie", entry_.session_cookie(request));
+  return answer;
+}
+
+std::variant<reply, upload_order, disk_order> routes::route(const request_head& request) const {
+  const bool writes = !is_read(request);
+  const auto path = target_of(request).path;
+  const bool signs_in = path == "/api/session" && request.method == "POST";
+  // Before anything else, so that who may not enter does not learn what is there either.
+  const auto entry = signs_in ? entry_.may_sign_in(request)
+                     : writes ? entry_.may_write(request)
+                              : entry_.may_read(request);
+  if (entry == verdict::token_needed && !writes && is_part_of_sign_in_page(path)) return page_part(request, path);
+  if (entry != verdict::allowed) return refusal(entry, request);
+
   if (path.starts_with(photo_prefix)) {
     const auto id = path.substr(photo_prefix.size());
     if (!is_photo_id(id)) return error_reply(404, "a photo's id is 64 lower-case hexadecimal digits");
     if (request.method == "PUT") return upload(request, id);
-    return writes ? not_allowed("GET, HEAD, PUT") : one_photo(id);
+    if (writes) return not_allowed("GET, HEAD, PUT");
+    return disk_order{};
+  }
+  if (path == "/api/session") {
+    if (writes && !signs_in) return not_allowed("GET, HEAD, POST");
+    return session(request);
   }
   if (writes) return not_allowed("GET, HEAD");
-  if (path == "/api/photos") return photos(query);
-  if (path == "/api/events") {
-    if (request.method != "GET") return not_allowed("GET");
-    return events(request, query);
-  }
-  if (path.starts_with(file_prefix)) return rendition_file_reply(request, path.substr(file_prefix.size()));
+  if (path == "/api/events" && request.method != "GET") return not_allowed("GET");
+  if (path == "/api/events" || path == "/api/photos" || path.starts_with(file_prefix)) return disk_order{};
   return page_part(request, path);
 }
 
-routes::decision routes::upload(const request_head& request, std::string_view id) const {
+std::variant<reply, stream_order> routes::look_up(const request_head& request) const {
+  const auto [path, query] = target_of(request);
+  if (path == "/api/photos") return photos(query);
+  if (path == "/api/events") return events(request, query);
+  if (path.starts_with(photo_prefix)) return one_photo(path.substr(photo_prefix.size()));
+  return rendition_file_reply(request, path.substr(file_prefix.size()));
+}
+
+std::variant<reply, upload_order, disk_order> routes::upload(const request_head& request, std::string_view id) const {
   if (request.content_type != bundle_media_type)
     return error_reply(415, "a photo is sent as " + std::string(bundle_media_type));
   if (request.chunked || !request.content_length)
@@ -156,7 +236,7 @@ routes::decision routes::upload(const request_head& request, std::string_view id
   return upload_order{std::string(id), *request.content_length};
 }
 
-routes::decision routes::events(const request_head& request, std::string_view query) const {
+std::variant<reply, stream_order> routes::events(const request_head& request, std::string_view query) const {
   const auto from = request.last_event_id.empty() ? parameter(query, "after") : std::optional(request.last_event_id);
   if (!from) return stream_order{gallery_.newest()};
   const std::int64_t after = parse_number(*from);
@@ -169,9 +249,8 @@ std::string routes::forever() const {
 }
 
 reply routes::page_part(const request_head& request, std::string_view path) const {
-  const auto all = assets();
-  const auto found = std::ranges::find(all, path, &asset::path);
-  if (found == all.end()) return not_found();
+  const asset* const found = path == sign_in_page ? nullptr : asset_at(path);
+  if (found == nullptr) return not_found();
   // A name under /assets/ holds a digest of the content (see web/build.mjs). The page's own does not: the next release
   // has other bytes under it, so it is asked for again each time.
   const std::string cache_control = path.starts_with("/assets/") ? forever() : "no-cache";
@@ -207,7 +286,8 @@ reply routes::photos(std::string_view query) const {
 
 reply routes::one_photo(std::string_view id) const {
   const auto found = gallery_.find(id);
-  return found ? json_reply(200, described(*found)) : no_such_photo();
+  // One whose files are missing or damaged is not there, so that a client which asks first publishes it again.
+  return found && gallery_.is_whole(*found) ? json_reply(200, described(*found)) : no_such_photo();
 }
 
 reply routes::rendition_file_reply(const request_head& request, std::string_view rest) const {
@@ -228,16 +308,8 @@ reply routes::rendition_file_reply(const request_head& request, std::string_view
   if (any_tag_matches(request.if_none_match, etag)) return not_modified(etag, cache_control);
 
   const auto bytes = static_cast<std::uint64_t>(found->described.bytes);
-  unique_fd opened(::open(found->path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
-  if (!opened && (errno == EMFILE || errno == ENFILE)) {
-    auto answer = error_reply(503, "too many files are open: try again");
-    answer.add("Retry-After", "1");
-    return answer;
-  }
-  struct stat status = {};
-  if (!opened || ::fstat(opened.get(), &status) != 0 || !S_ISREG(status.st_mode) ||
-      static_cast<std::uint64_t>(status.st_size) != bytes)
-    return error_reply(500, "the file of this rendition is missing or damaged: restore the gallery's photos directory");
+  unique_fd opened = open_whole_file(found->path, bytes);
+  if (!opened) return error_reply(500, "the file of this rendition is missing or damaged: publish the photo again");
 
   reply answer;
   answer.add("Accept-Ranges", "bytes");
@@ -252,14 +324,22 @@ reply routes::rendition_file_reply(const request_head& request, std::string_view
   }
   answer.add("Content-Type", std::string(media_type));
   answer.add("Cache-Control", cache_control);
+  file_slice slice{std::move(opened), 0, bytes, ""};
   if (const auto* part = std::get_if<byte_range>(&range)) {
     answer.status = 206;
     answer.add("Content-Range", "bytes " + std::to_string(part->first) + '-' +
                                     std::to_string(part->first + part->bytes - 1) + '/' + std::to_string(bytes));
-    answer.body = file_slice{std::move(opened), part->first, part->bytes};
-  } else {
-    answer.body = file_slice{std::move(opened), 0, bytes};
+    slice.offset = part->first;
+    slice.bytes = part->bytes;
   }
+  if (request.method == "GET") {
+    const auto begin_bytes = static_cast<std::size_t>(std::min<std::uint64_t>(slice.bytes, file_part_bytes));
+    slice.begin = read_at(slice.file.get(), slice.offset, begin_bytes);
+    if (slice.begin.size() < begin_bytes)
+      return error_reply(500, "the file of this rendition has become shorter: publish the photo again");
+  }
+  if (slice.begin.size() == slice.bytes) slice.file.reset();
+  answer.body = std::move(slice);
   return answer;
 }
 
@@ -268,7 +348,7 @@ reply routes::published(publish_result result, std::string_view id) const {
   if (!found) return error_reply(500, "the photo was published and is gone again");
   auto answer = json_reply(result == publish_result::published ? 201 : 200, described(*found));
   answer.add("Location", "/api/photos/" + std::string(id));
-  return answer;
+  return finished(std::move(answer));
 }
 
 std::string events_of(const std::vector<published_photo>& photos) {

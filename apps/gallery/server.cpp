@@ -11,7 +11,6 @@
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
-#include <signal.h>
 #include <unistd.h>
 
 #include "apps/gallery/hub.hpp"
@@ -51,8 +50,9 @@ void check_options(const server_options& options, const net::ip::address& addres
         " lets other machines in, and that needs a token: set PENSTOCK_TOKEN, or listen on 127.0.0.1");
   if (options.limits.upload_bytes < options.limits.body_bytes)
     throw std::runtime_error("the limit for all uploads together is smaller than the limit for one");
-  if (options.limits.writers == 0 || options.limits.uploads == 0 || options.limits.connections == 0)
-    throw std::runtime_error("a server needs at least one connection, one upload and one writer");
+  if (options.limits.readers == 0 || options.limits.writers == 0 || options.limits.uploads == 0 ||
+      options.limits.connections == 0)
+    throw std::runtime_error("a server needs at least one connection, one upload, one reader and one writer");
 }
 
 tcp::acceptor listen(net::io_context& io, const tcp::endpoint& endpoint) {
@@ -89,18 +89,11 @@ std::string reachable_name(const net::ip::address& address) {
 class server::running {
  public:
   running(store& gallery, server_options options, const net::ip::address& address)
-      : hub_(gallery, std::move(options), is_loopback(address)),
+      : hub_(gallery, std::move(options)),
         acceptor_(listen(hub_.io, {address, hub_.options.port})),
         endpoint_(acceptor_.local_endpoint()) {
     net::co_spawn(hub_.io, accept(), net::detached);
-    thread_ = std::thread([this] {
-      // sendfile() to a client that has left raises it, and unlike send() takes no MSG_NOSIGNAL.
-      ::sigset_t pipe;
-      ::sigemptyset(&pipe);
-      ::sigaddset(&pipe, SIGPIPE);
-      ::pthread_sigmask(SIG_BLOCK, &pipe, nullptr);
-      hub_.io.run();
-    });
+    thread_ = std::thread([this] { hub_.io.run(); });
   }
 
   [[nodiscard]] const tcp::endpoint& endpoint() const noexcept { return endpoint_; }
@@ -109,6 +102,7 @@ class server::running {
     std::call_once(stopped_, [this] {
       net::post(hub_.io, [this] { begin_stop(); });
       thread_.join();  // run() returns when the last session has ended
+      hub_.readers.join();
       hub_.writers.join();
     });
   }
@@ -119,13 +113,18 @@ class server::running {
       auto [failure, socket] = co_await acceptor_.async_accept(net::as_tuple(net::use_awaitable));
       if (hub_.stopping) co_return;
       if (failure) {
-        // Out of descriptors: without a pause this would be a busy loop, for the connection stays in the queue.
+        const bool out_of_descriptors =
+            failure == net::error::no_descriptors || failure == boost::system::errc::too_many_files_open_in_system;
+        if (out_of_descriptors && hub_.close_longest_idle()) continue;
+        // Without a pause this would be a busy loop, for the connection stays in the queue.
         pause_.expires_after(accept_pause);
         co_await pause_.async_wait(net::as_tuple(net::use_awaitable));
         if (hub_.stopping) co_return;
         continue;
       }
-      const std::size_t open = hub_.sessions.size();
+      // Browsers keep connections open that they may never use again: the new one is more important.
+      if (hub_.open_connections >= hub_.limits.connections) hub_.close_longest_idle();
+      const std::size_t open = hub_.open_connections;
       if (open >= hub_.limits.connections + refusals_at_once) continue;  // the socket closes
       const auto how = open >= hub_.limits.connections ? session::welcome::too_many : session::welcome::serve;
       std::make_shared<session>(hub_, std::move(socket))->start(how);

@@ -6,14 +6,15 @@
 //   ...
 //   server.stop();
 //
-// THREADS  One thread does all network traffic, `limits.writers` threads check and publish uploads (they wait for the
-//          disk). port(), url() and stop() may be called from any thread but the server's own, at the same time.
+// THREADS  One thread does all network traffic and never waits for a disk. `limits.readers` threads read the database
+//          and the files, `limits.writers` threads check and publish uploads. port(), url() and stop() may be called from
+//          any thread but the server's own, at the same time.
 // ENDING   stop() accepts no more, closes event streams and connections that wait for a request, lets requests in
 //          progress finish for limits.stop, then cuts them. A photo that is being published then still becomes visible.
 //          It returns when all is over; later calls return at once. The destructor calls it.
-// MEMORY   limits.connections * 64 KiB, and twice limits.upload_bytes at the very most: bodies are received in place,
-//          files go from the disk to the network inside the kernel, and an event stream holds no backlog: what a client
-//          has not been sent yet is read from the store when it is ready for more.
+// MEMORY   limits.connections * 192 KiB, and twice limits.upload_bytes at the very most: bodies are received in place,
+//          a file is read in parts of 128 KiB, and an event stream holds no backlog: what a client has not been sent yet
+//          is read from the store when it is ready for more.
 // COST     Idle: nothing. No timer runs unless somebody is connected.
 #pragma once
 
@@ -33,8 +34,9 @@ struct server_limits {
   std::uint64_t body_bytes = 64 << 20;     // of one upload; above: 413
   std::uint64_t upload_bytes = 256 << 20;  // of all uploads in progress together; above: 503
   std::size_t uploads = 8;                 // in progress; above: 503
-  std::size_t connections = 256;           // above: 503
+  std::size_t connections = 256;           // above: the longest idle one is closed; if none is idle: 503
   std::size_t event_streams = 128;         // of the connections; above: 503
+  std::size_t readers = 8;                 // threads that read the database and the files
   std::size_t writers = 4;                 // threads that publish
 
   std::chrono::milliseconds header{10'000};       // from the first byte of a request to the end of its head

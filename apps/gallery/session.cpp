@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cerrno>
 #include <exception>
 #include <type_traits>
 #include <utility>
@@ -14,9 +13,11 @@
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/asio/write.hpp>
 #include <boost/beast/http/read.hpp>
-#include <sys/sendfile.h>
 
 #include "apps/gallery/bundle.hpp"
+#include "apps/gallery/disk.hpp"
+#include "apps/gallery/entry.hpp"
+#include "apps/gallery/framing.hpp"
 #include "apps/gallery/rules.hpp"
 
 namespace penstock::gallery {
@@ -34,16 +35,17 @@ constexpr int stream_send_buffer_bytes =
     64 * 1024;  // of the kernel: how far an event stream may run ahead of its reader
 constexpr std::size_t events_at_a_time = 32;
 constexpr std::chrono::milliseconds goodbye(2'000);
+constexpr std::chrono::milliseconds slow_head(1'000);  // a head that takes longer than this is not just arriving
 
 constexpr auto awaited = net::as_tuple(net::use_awaitable);
 
 std::string_view view(boost::beast::string_view text) { return {text.data(), text.size()}; }
 
-// Runs `work` on one of the writers' threads, and the caller again on its own.
+// Runs `work` on one of the pool's threads, and the caller again on its own.
 template <typename Work>
-net::awaitable<std::invoke_result_t<Work&>> on_writer(hub& owner, Work work) {
+net::awaitable<std::invoke_result_t<Work&>> on_pool(net::thread_pool& pool, Work work) {
   auto task = [](Work inner) -> net::awaitable<std::invoke_result_t<Work&>> { co_return inner(); };
-  co_return co_await net::co_spawn(owner.writers, task(std::move(work)), net::use_awaitable);
+  co_return co_await net::co_spawn(pool, task(std::move(work)), net::use_awaitable);
 }
 
 publish_result check_and_publish(hub& owner, const photo& item) {
@@ -69,17 +71,6 @@ reply busy_reply(std::string_view what) {
   return answer;
 }
 
-// The reply for a request whose head could not be read; nothing for a connection that is simply over.
-std::optional<reply> head_failure(error_code failure, bool timed_out, bool began) {
-  if (timed_out) return began ? std::optional(error_reply(408, "the request took too long to arrive")) : std::nullopt;
-  if (failure == http::error::header_limit || failure == http::error::buffer_overflow)
-    return error_reply(431, "the head of the request is longer than " + std::to_string(head_bytes) + " bytes");
-  if (failure == http::error::end_of_stream || failure == http::error::partial_message) return std::nullopt;
-  if (failure.category() == http::make_error_code(http::error::bad_method).category())
-    return error_reply(400, "this is not HTTP/1.1: " + failure.message());
-  return std::nullopt;
-}
-
 template <typename Fields>
 request_head head_of_request(const Fields& fields, const boost::optional<std::uint64_t>& content_length) {
   request_head head;
@@ -87,6 +78,10 @@ request_head head_of_request(const Fields& fields, const boost::optional<std::ui
   head.target = view(fields.target());
   head.host = view(fields[http::field::host]);
   head.authorization = view(fields[http::field::authorization]);
+  head.cookie = view(fields[http::field::cookie]);
+  head.accept = view(fields[http::field::accept]);
+  head.origin = view(fields[http::field::origin]);
+  head.sec_fetch_site = view(fields["Sec-Fetch-Site"]);
   head.content_type = view(fields[http::field::content_type]);
   head.if_none_match = view(fields[http::field::if_none_match]);
   head.if_range = view(fields[http::field::if_range]);
@@ -94,6 +89,8 @@ request_head head_of_request(const Fields& fields, const boost::optional<std::ui
   head.last_event_id = view(fields["Last-Event-ID"]);
   if (content_length) head.content_length = *content_length;
   head.chunked = fields.chunked();
+  head.forwarded =
+      std::ranges::any_of(fields, [](const auto& one) { return is_forwarding_header(view(one.name_string())); });
   return head;
 }
 
@@ -102,6 +99,7 @@ request_head head_of_request(const Fields& fields, const boost::optional<std::ui
 session::session(hub& owner, net::ip::tcp::socket socket)
     : hub_(owner), socket_(std::move(socket)), buffer_(buffer_bytes), watchdog_(owner.io), wake_timer_(owner.io) {
   hub_.sessions.insert(this);
+  ++hub_.open_connections;
 }
 
 session::~session() {
@@ -126,16 +124,31 @@ void session::stop() {
     case phase::streaming:
       cut();
       break;
+    case phase::receiving_head:
     case phase::working:
       break;  // serve_one() asks hub::stopping before the next request
   }
 }
 
 void session::cut() {
-  peer_gone_ = true;
+  if (!std::exchange(peer_gone_, true)) --hub_.open_connections;
   error_code ignored;
   socket_.close(ignored);
   wake_timer_.cancel();
+}
+
+std::optional<steady_clock::time_point> session::waits_since() {
+  if (peer_gone_ || phase_ != phase::waiting) return std::nullopt;
+  error_code failure;
+  // A request that has arrived and was not looked at yet is one that is served.
+  if (socket_.available(failure) > 0) return std::nullopt;
+  return phase_since_;
+}
+
+std::optional<steady_clock::time_point> session::head_incomplete_since() {
+  if (peer_gone_ || phase_ != phase::receiving_head || steady_clock::now() - phase_since_ < slow_head)
+    return std::nullopt;
+  return phase_since_;
 }
 
 void session::wake() {
@@ -182,28 +195,64 @@ session::awaitable<void> session::run(welcome how) {
   }
 }
 
-session::awaitable<session::next> session::serve_one() {
+session::awaitable<std::size_t> session::receive_head() {
   phase_ = phase::waiting;
-  if (hub_.stopping) co_return next::end;
-  if (buffer_.size() == 0) {
-    allow(std::exchange(first_request_, false) ? hub_.limits.header : hub_.limits.idle);
+  phase_since_ = steady_clock::now();
+  allow(std::exchange(first_request_, false) ? hub_.limits.header : hub_.limits.idle);
+  for (std::size_t searched = 0;;) {
+    const std::string_view text(static_cast<const char*>(buffer_.data().data()), buffer_.size());
+    if (!text.empty() && phase_ == phase::waiting) {
+      phase_ = phase::receiving_head;
+      phase_since_ = steady_clock::now();
+      allow(hub_.limits.header);
+    }
+    constexpr std::string_view end = "\r\n\r\n";
+    const auto found = text.find(end, searched);
+    if (found != std::string_view::npos && found + end.size() <= head_bytes) co_return found + end.size();
+    if (text.size() >= head_bytes) {
+      const reply answer =
+          error_reply(431, "the head of the request is longer than " + std::to_string(head_bytes) + " bytes");
+      co_await refuse_rest(answer);
+      co_return 0;
+    }
+    searched = text.size() - std::min(text.size(), end.size() - 1);
     const auto room = buffer_.prepare(4096);
     const auto [failure, bytes] = co_await socket_.async_read_some(room, awaited);
-    if (failure) co_return next::end;
+    if (failure) {
+      if (timed_out_ && phase_ == phase::receiving_head) {
+        const reply answer = error_reply(408, "the request took too long to arrive");
+        co_await refuse_rest(answer);
+      }
+      co_return 0;
+    }
     buffer_.commit(bytes);
   }
+}
+
+session::awaitable<session::next> session::serve_one() {
+  if (hub_.stopping) co_return next::end;
+  const std::size_t head_size = co_await receive_head();
+  if (head_size == 0) co_return next::end;
   phase_ = phase::working;
-  allow(hub_.limits.header);
   head_parser parser;
   parser.header_limit(head_bytes);
   parser.body_limit(boost::none);  // the routes have their own, with a reply that says what to do
   {
-    const auto [failure, bytes] = co_await http::async_read_header(socket_, buffer_, parser, awaited);
-    if (failure) {
-      const auto answer = head_failure(failure, timed_out_, bytes > 0 || buffer_.size() > 0);
-      if (answer) co_await refuse_rest(*answer);
+    const std::string_view text(static_cast<const char*>(buffer_.data().data()), head_size);
+    std::string wrong;
+    error_code failure;
+    if (const auto fault = framing_fault(text))
+      wrong = *fault;
+    else if (parser.put(net::buffer(text), failure); failure)
+      wrong = "this is not HTTP/1.1: " + failure.message();
+    else if (!parser.is_header_done())
+      wrong = "the head of the request is incomplete";
+    if (!wrong.empty()) {
+      const reply answer = error_reply(400, wrong);
+      co_await refuse_rest(answer);
       co_return next::end;
     }
+    buffer_.consume(head_size);
   }
   const auto& message = parser.get();
   const request_head head = head_of_request(message, parser.content_length());
@@ -217,16 +266,29 @@ session::awaitable<session::next> session::serve_one() {
     co_await refuse_rest(answer, with_body);
     co_return next::end;
   }
+  if (message.count(http::field::authorization) > 1) {
+    const reply answer = error_reply(400, "a request has at most one Authorization header");
+    co_await refuse_rest(answer, with_body);
+    co_return next::end;
+  }
   auto decided = hub_.addresses.decide(head);
   if (auto* order = std::get_if<upload_order>(&decided)) {
     const next after = co_await serve_upload(parser, std::move(*order), then);
     co_return after;
   }
-  if (const auto* order = std::get_if<stream_order>(&decided)) {
-    co_await serve_events(order->after);
-    co_return next::end;
+  reply answer;
+  if (auto* known = std::get_if<reply>(&decided)) {
+    answer = std::move(*known);
+  } else {
+    allow_any_time();  // the disk may be slow
+    auto look_up = [this, &head] { return hub_.addresses.answer(head); };
+    auto found = co_await on_pool(hub_.readers, look_up);
+    if (const auto* order = std::get_if<stream_order>(&found)) {
+      co_await serve_events(order->after);
+      co_return next::end;
+    }
+    answer = std::get<reply>(std::move(found));
   }
-  const reply& answer = std::get<reply>(decided);
   if (has_body) {
     co_await refuse_rest(answer, with_body);
     co_return next::end;
@@ -289,22 +351,16 @@ session::awaitable<reply> session::receive_and_publish(head_parser& head, const 
   }
   if (wrong) co_return failure_reply(wrong);
 
-  allow_any_time();  // now it is us who take our time, and what is being published cannot be cut
-  auto work = [this, &item]() noexcept -> std::pair<publish_result, std::exception_ptr> {
+  allow_any_time();  // now the disk may be slow, and what is being published cannot be cut
+  auto work = [this, &item]() noexcept -> reply {
     try {
-      return {check_and_publish(hub_, item), nullptr};
+      return hub_.addresses.published(check_and_publish(hub_, item), item.id);
     } catch (...) {
-      return {publish_result::already_there, std::current_exception()};
+      return failure_reply(std::current_exception());
     }
   };
-  const auto [result, failure] = co_await on_writer(hub_, work);
-  if (failure) co_return failure_reply(failure);
-  try {
-    co_return hub_.addresses.published(result, order.id);
-  } catch (...) {
-    wrong = std::current_exception();
-  }
-  co_return failure_reply(wrong);
+  reply answer = co_await on_pool(hub_.writers, work);
+  co_return answer;
 }
 
 session::awaitable<void> session::serve_events(std::int64_t after) {
@@ -326,6 +382,7 @@ session::awaitable<void> session::serve_events(std::int64_t after) {
   opening.add("Content-Type", "text/event-stream");
   opening.add("Cache-Control", "no-store");
   opening.add("X-Accel-Buffering", "no");  // a proxy that collects output would hold the events back
+  opening = hub_.addresses.finished(std::move(opening));
   // An id without data is no event, but the browser keeps it: a connection lost before the first photo misses nothing.
   std::string text =
       head_of(opening, std::nullopt, after_reply::close) + "retry: 2000\nid: " + std::to_string(after) + "\n\n";
@@ -335,13 +392,14 @@ session::awaitable<void> session::serve_events(std::int64_t after) {
     // Read from the store at the pace of this client; nothing is queued for it. Cleared before the look, so that a
     // photo that comes after it wakes us again.
     woken_ = false;
-    const auto photos = hub_.gallery.after(after, events_at_a_time);
-    if (!photos.empty()) {
-      text = events_of(photos);
-      after = photos.back().sequence;
-      continue;
-    }
     allow_any_time();
+    auto look = [this, &after]() -> std::string {
+      const auto photos = hub_.gallery.after(after, events_at_a_time);
+      if (!photos.empty()) after = photos.back().sequence;
+      return events_of(photos);
+    };
+    text = co_await on_pool(hub_.readers, look);
+    if (!text.empty()) continue;
     wake_timer_.expires_after(hub_.limits.heartbeat);
     if (!woken_) {
       const auto [failure] = co_await wake_timer_.async_wait(awaited);
@@ -360,19 +418,22 @@ void session::watch_for_close() {
 }
 
 session::awaitable<bool> session::send(const reply& answer, bool with_body, after_reply then) {
-  const bool bodiless = answer.status == 304;
+  const bool bodiless = answer.status == 304 || answer.status == 204;
   const auto length = bodiless ? std::nullopt : std::optional(answer.body_bytes());
   std::string text = head_of(answer, length, then);
-  const auto* small = std::get_if<std::string>(&answer.body);
-  if (with_body && !bodiless && small != nullptr) text += *small;
+  const auto* slice = std::get_if<file_slice>(&answer.body);
+  if (with_body && !bodiless) {
+    if (const auto* small = std::get_if<std::string>(&answer.body)) text += *small;
+    if (slice != nullptr) text += slice->begin;
+  }
   const bool sent = co_await send_text(text);
   if (!sent || !with_body || bodiless) co_return sent;
   if (const auto* lasting = std::get_if<std::string_view>(&answer.body)) {
     const bool body_sent = co_await send_text(*lasting);
     co_return body_sent;
   }
-  if (const auto* slice = std::get_if<file_slice>(&answer.body)) {
-    const bool body_sent = co_await send_file(*slice);
+  if (slice != nullptr) {
+    const bool body_sent = co_await send_rest(*slice);
     co_return body_sent;
   }
   co_return true;
@@ -388,21 +449,19 @@ session::awaitable<bool> session::send_text(std::string_view text) {
   co_return true;
 }
 
-session::awaitable<bool> session::send_file(const file_slice& slice) {
-  auto offset = static_cast<off_t>(slice.offset);
-  for (std::uint64_t left = slice.bytes; left > 0;) {
-    const ssize_t sent =
-        ::sendfile(socket_.native_handle(), slice.file.get(), &offset, std::min<std::uint64_t>(left, send_bytes));
-    if (sent > 0) {
-      left -= static_cast<std::uint64_t>(sent);
-      if (left > 0) co_await net::post(hub_.io, net::use_awaitable);
-    } else if (sent < 0 && errno == EAGAIN) {
-      allow(hub_.limits.write_pause);
-      const auto [failure] = co_await socket_.async_wait(net::ip::tcp::socket::wait_write, awaited);
-      if (failure) co_return false;
-    } else if (sent == 0 || errno != EINTR) {
-      co_return false;  // the client has gone, or the file has become shorter
-    }
+// Not sendfile(): it reads from the disk on the thread that calls it.
+session::awaitable<bool> session::send_rest(const file_slice& slice) {
+  for (std::uint64_t sent = slice.begin.size(); sent < slice.bytes;) {
+    allow_any_time();
+    auto read = [&slice, sent] {
+      const auto part = std::min<std::uint64_t>(slice.bytes - sent, file_part_bytes);
+      return read_at(slice.file.get(), slice.offset + sent, static_cast<std::size_t>(part));
+    };
+    const std::string part = co_await on_pool(hub_.readers, read);
+    if (part.empty()) co_return false;  // the file has become shorter
+    const bool part_sent = co_await send_text(part);
+    if (!part_sent) co_return false;
+    sent += part.size();
   }
   co_return true;
 }

@@ -1,5 +1,7 @@
 // session: one connection, from its first request to its last. Internal to the server.
 //
+// Nothing here blocks: what needs the disk runs on the hub's readers and writers, and the coroutine waits for it.
+//
 // Requests are served strictly one after the other; a client that sends the next one early (pipelining) finds its
 // replies in order. Every wait for the client has a deadline, see server_limits.
 //
@@ -10,6 +12,7 @@
 #include <chrono>
 #include <cstdint>
 #include <memory>
+#include <optional>
 
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/ip/tcp.hpp>
@@ -38,14 +41,21 @@ class session : public std::enable_shared_from_this<session> {
   void cut();   // ends at once
   void wake();  // photos became visible
 
+  // Since when the connection has waited for a request, of which not a byte has come. Nothing while it is served.
+  [[nodiscard]] std::optional<std::chrono::steady_clock::time_point> waits_since();
+  // Since when the head of a request has been incomplete. Nothing for one that may be just arriving.
+  [[nodiscard]] std::optional<std::chrono::steady_clock::time_point> head_incomplete_since();
+
  private:
   template <typename T>
   using awaitable = boost::asio::awaitable<T>;
   using head_parser = boost::beast::http::request_parser<boost::beast::http::empty_body>;
-  enum class phase { waiting, working, streaming };
+  enum class phase { waiting, receiving_head, working, streaming };
   enum class next { another_request, end };
 
   awaitable<void> run(welcome how);
+  // The bytes of the next request's head, all of which are at the front of the buffer; 0: the connection is over.
+  awaitable<std::size_t> receive_head();
   awaitable<next> serve_one();
   awaitable<next> serve_upload(head_parser& head, upload_order order, after_reply then);
   awaitable<reply> receive_and_publish(head_parser& head, const upload_order& order, bool& body_read);
@@ -53,7 +63,7 @@ class session : public std::enable_shared_from_this<session> {
   void watch_for_close();
 
   awaitable<bool> send(const reply& answer, bool with_body, after_reply then);
-  awaitable<bool> send_file(const file_slice& slice);
+  awaitable<bool> send_rest(const file_slice& slice);
   awaitable<bool> send_text(std::string_view text);
   // Says goodbye so that the client can still read the reply, although not all that it sent was read.
   awaitable<void> refuse_rest(const reply& answer, bool with_body = true);
@@ -68,6 +78,8 @@ class session : public std::enable_shared_from_this<session> {
   boost::asio::ip::tcp::socket socket_;
   boost::beast::flat_buffer buffer_;
   phase phase_ = phase::waiting;
+  std::chrono::steady_clock::time_point phase_since_ =
+      std::chrono::steady_clock::now();  // while waiting, receiving_head
   bool first_request_ = true;
 
   std::chrono::steady_clock::time_point deadline_ = std::chrono::steady_clock::time_point::max();

@@ -120,11 +120,12 @@ void add_serve(CLI::App& app, serve_options& o) {
   app.add_option("--listen", o.listen, "Address and port; port 0: any that is free")
       ->capture_default_str()
       ->type_name("ADDR:PORT");
-  app.add_option(
-         "--token-file", o.token_file,
-         "File with the token that uploads need (or set PENSTOCK_TOKEN). Reading needs it too unless on loopback")
+  app.add_option("--token-file", o.token_file,
+                 "File with the token that reading and uploads need (or set PENSTOCK_TOKEN). Without one: this machine "
+                 "only, no "
+                 "uploads")
       ->type_name("FILE");
-  app.add_flag("--public-read", o.public_read, "Let everyone look who can reach the address");
+  app.add_flag("--public-read", o.public_read, "Reading needs no token: everyone who can reach the address may look");
   app.footer("To make a token:  head -c 24 /dev/urandom | base64 > token; chmod 600 token");
 }
 

@@ -151,7 +151,7 @@ TEST(gallery_client, a_refusal_is_permanent_and_says_why) {
     EXPECT_NE(std::string(refused.what()).find("token"), std::string::npos) << refused.what();
     EXPECT_EQ(std::string(refused.what()).find("another-token-altogether"), std::string::npos) << "the secret is told";
   }
-  EXPECT_FALSE(stranger.contains(id_of(1)));
+  EXPECT_THROW(stranger.contains(id_of(1)), permanent_error) << "what is there is not told either";
 }
 
 TEST(gallery_client, a_large_photo_with_a_wrong_token_is_refused_before_it_is_sent) {

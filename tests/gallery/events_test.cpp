@@ -53,7 +53,7 @@ TEST(gallery_events, a_stream_begins_with_where_it_is) {
   event_stream stream(there, "/api/events");
   EXPECT_EQ(stream.reply().status, 200);
   EXPECT_EQ(stream.reply().header("content-type"), "text/event-stream");
-  EXPECT_EQ(stream.reply().header("cache-control"), "no-store");
+  EXPECT_EQ(stream.reply().header("cache-control"), "private, no-store");
   const event first = stream.next();
   EXPECT_EQ(first.id, "1");
   EXPECT_EQ(first.data, "") << "the browser keeps an id without data, and shows nothing";

@@ -23,7 +23,7 @@ TEST(gallery_server, the_page_and_all_it_refers_to_are_served) {
   const auto page = connection.ask(get("/"));
   EXPECT_EQ(page.status, 200);
   EXPECT_EQ(page.header("content-type"), "text/html; charset=utf-8");
-  EXPECT_EQ(page.header("cache-control"), "no-cache");
+  EXPECT_EQ(page.header("cache-control"), "private, no-cache");
   int parts = 0;
   for (const std::string_view attribute : {"src=\"", "href=\""})
     for (auto at = page.body.find(attribute); at != std::string::npos; at = page.body.find(attribute, at), ++parts) {
@@ -123,7 +123,7 @@ TEST(gallery_server, a_rendition_is_served_in_full_in_part_or_not_again) {
   EXPECT_EQ(whole.status, 200);
   EXPECT_EQ(whole.body, file);
   EXPECT_EQ(whole.header("content-type"), "image/jpeg");
-  EXPECT_EQ(whole.header("cache-control"), "public, max-age=31536000, immutable");
+  EXPECT_EQ(whole.header("cache-control"), "private, max-age=31536000, immutable");
   EXPECT_EQ(whole.header("accept-ranges"), "bytes");
   const std::string etag = whole.header("etag");
   EXPECT_TRUE(etag.starts_with('"'));
@@ -154,13 +154,13 @@ TEST(gallery_server, head_is_get_without_the_body) {
   for (const std::string& target : {std::string("/"), std::string("/api/photos"), "/api/photos/" + item.id,
                                     "/photos/" + item.id + "/640.jpg", std::string("/nowhere")}) {
     const auto with = connection.ask(get(target));
-    connection.send("HEAD " + target + " HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    connection.send(get(target).replace(0, 3, "HEAD"));
     const auto without = connection.read_reply(false);
     EXPECT_EQ(without.status, with.status) << target;
     EXPECT_EQ(without.header("content-length"), with.header("content-length")) << target;
     EXPECT_EQ(without.header("etag"), with.header("etag")) << target;
   }
-  connection.send("HEAD /photos/" + item.id + "/640.jpg HTTP/1.1\r\nHost: localhost\r\nRange: bytes=0-1\r\n\r\n");
+  connection.send(get("/photos/" + item.id + "/640.jpg", "Range: bytes=0-1\r\n").replace(0, 3, "HEAD"));
   EXPECT_EQ(connection.read_reply(false).status, 200) << "ranges are for GET";
 }
 
@@ -205,7 +205,7 @@ TEST(gallery_server, no_address_leads_out_of_the_gallery) {
     const auto reply = connection.ask(get(target));
     EXPECT_EQ(reply.status, 404) << target;
     EXPECT_TRUE(json_of(reply)["error"].is_string()) << target;
-    EXPECT_EQ(reply.header("cache-control"), "no-store");
+    EXPECT_EQ(reply.header("cache-control"), "private, no-store");
   }
 }
 
@@ -256,8 +256,7 @@ TEST(gallery_server, a_body_nobody_asked_for_is_not_taken_for_the_next_request) 
   auto connection = there.connect();
   const std::string smuggled = get("/api/photos");
   const auto reply =
-      connection.ask("GET /nowhere HTTP/1.1\r\nHost: localhost\r\nContent-Length: " + std::to_string(smuggled.size()) +
-                     "\r\n\r\n" + smuggled);
+      connection.ask(get("/nowhere", "Content-Length: " + std::to_string(smuggled.size()) + "\r\n") + smuggled);
   EXPECT_EQ(reply.status, 404);
   EXPECT_EQ(reply.header("connection"), "close");
   connection.send_end();
@@ -280,6 +279,67 @@ TEST(gallery_server, what_is_not_http_is_refused) {
   }
 }
 
+// Each of these heads is followed by bytes that are a request of their own. A server that is wrong about where the
+// first one ends answers the second one too.
+TEST(gallery_server, a_request_of_which_the_end_is_in_doubt_gets_one_reply) {
+  const serving there;
+  const std::string second = get("/api/photos");
+  std::vector<std::string> heads;
+  for (const char* encoding :
+       {"gzip", "identity", "chunked, gzip", "gzip, chunked", "xchunked", "chunkedx", "Chunked", "CHUNKED", "\tchunked",
+        " chunked", "chunked ", "chunked,", ",chunked", "chunked, chunked", "\"chunked\"", "chunked;q=1", "", "cow"})
+    heads.push_back(std::string("Transfer-Encoding: ") + encoding + "\r\n");
+  for (const char* more : {"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n",
+                           "Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n",
+                           "Transfer-Encoding: chunked\r\nContent-Length: 0\r\n",
+                           "Content-Length: 0\r\nTransfer-Encoding: chunked\r\n",
+                           "Content-Length: 0\r\nContent-Length: 0\r\n",
+                           "Content-Length: 0\r\nContent-Length: 5\r\n",
+                           "Content-Length: 0, 0\r\n",
+                           "Content-Length: +0\r\n",
+                           "Content-Length: -0\r\n",
+                           "Content-Length: 0x0\r\n",
+                           "Content-Length: \r\n",
+                           "Content-Length: 0 0\r\n",
+                           "Content-Length : 0\r\n",
+                           "Content-Length:\r\n 0\r\n",
+                           "Transfer-Encoding : chunked\r\n",
+                           "Transfer-Encoding\t: chunked\r\n",
+                           "Transfer-Encoding:\r\n chunked\r\n",
+                           "Transfer-Encoding: chunked\r\n\tx\r\n",
+                           "X: a\r\n Transfer-Encoding: chunked\r\n",
+                           " Transfer-Encoding: chunked\r\n",
+                           "X: a\nTransfer-Encoding: chunked\r\n",
+                           "X: a\rTransfer-Encoding: chunked\r\n",
+                           "Transfer-Encoding: \x0b"
+                           "chunked\r\n",
+                           "X\r\n",
+                           ": x\r\n"})
+    heads.emplace_back(more);
+  for (const auto& head : heads)
+    for (const char* method : {"GET", "PUT"}) {
+      std::string request = get("/", head) + second;
+      request.replace(0, 3, method);
+      auto connection = there.connect();
+      EXPECT_EQ(connection.ask(request).status, 400) << request;
+      EXPECT_TRUE(connection.is_at_end()) << request;
+    }
+  for (const char* head : {"Transfer-Encoding: chunked\r\n", "Transfer-Encoding: gzip\r\n"}) {
+    std::string request = get("/", head) + second;
+    request.replace(request.find("HTTP/1.1"), 8, "HTTP/1.0");
+    auto connection = there.connect();
+    EXPECT_EQ(connection.ask(request).status, 400) << request;
+    EXPECT_TRUE(connection.is_at_end()) << request;
+  }
+  // In no doubt: but nothing here reads such a body, so that the connection ends with the reply.
+  auto chunked = there.connect();
+  EXPECT_EQ(chunked.ask(get("/", "Transfer-Encoding: chunked\r\n") + "0\r\n\r\n" + second).status, 200);
+  EXPECT_TRUE(chunked.is_at_end());
+  auto zero = there.connect();
+  EXPECT_EQ(zero.ask(get("/", "Content-Length: 0\r\n") + second).status, 200);
+  EXPECT_EQ(zero.read_reply().status, 200);
+}
+
 TEST(gallery_server, an_upload_that_is_wrong_is_refused_and_leaves_nothing) {
   const serving there;
   const photo item = photo_of(1);
@@ -297,6 +357,7 @@ TEST(gallery_server, an_upload_that_is_wrong_is_refused_and_leaves_nothing) {
       {changed("\"width\":640", "\"width\":64O"), 400},
       {changed("\xff\xd8\xff", "GIF"), 400},
       {changed("Content-Length: ", "Transfer-Encoding: chunked\r\nX: "), 411},
+      {changed("Content-Length: ", "Transfer-Encoding: chunked\r\nContent-Length: "), 400},
       {changed("\r\nContent-Length: ", "\r\nX: "), 411},
       {changed("\r\nHost", "\r\nExpect: the-unexpected\r\nHost"), 417},
       {"PUT /api/photos/" + item.id +
@@ -357,7 +418,7 @@ TEST(gallery_server, who_may_do_what) {
     const char* what;
     std::string token;
     const char* host;
-    const char* authorization;
+    const char* more;
     int reading;
     int writing;
   };
@@ -366,28 +427,82 @@ TEST(gallery_server, who_may_do_what) {
       {"no token set", "", "localhost:1", "", 200, 403},
       {"no token set, one sent", "", "localhost:1", "Authorization: Bearer x\r\n", 200, 403},
       {"no token set, a stranger's name", "", "evil.example", "", 421, 421},
-      {"no token sent", secret, "127.0.0.1", "", 200, 401},
-      {"a wrong one sent", secret, "127.0.0.1", "Authorization: Bearer a-token-for-tests-onlx\r\n", 200, 401},
+      {"no token set, an address of the network", "", "192.168.0.7:8080", "", 421, 421},
+      {"no token set, through a proxy", "", "localhost", "X-Forwarded-For: 203.0.113.9\r\n", 403, 403},
+      {"no token sent", secret, "127.0.0.1", "", 401, 401},
+      {"a wrong one sent", secret, "127.0.0.1", "Authorization: Bearer a-token-for-tests-onlx\r\n", 401, 401},
       {"a stranger's name", secret, "evil.example", "", 401, 401},
       {"the token", secret, "evil.example", "Authorization: Bearer a-token-for-tests-only\r\n", 200, 201},
+      {"the token, through a proxy", secret, "127.0.0.1",
+       "Authorization: Bearer a-token-for-tests-only\r\nVia: 1.1 proxy\r\n", 200, 201},
       {"as a password", secret, "localhost", "Authorization: Basic YW5uYTphLXRva2VuLWZvci10ZXN0cy1vbmx5\r\n", 200, 201},
+      {"by a page of another site", secret, "localhost",
+       "Authorization: Bearer a-token-for-tests-only\r\nOrigin: http://evil.example\r\n", 200, 403},
+      {"the token twice", secret, "localhost",
+       "Authorization: Bearer a-token-for-tests-only\r\nAuthorization: Bearer a-token-for-tests-only\r\n", 400, 400},
   };
   for (const auto& r : rows) {
     auto options = test_options();
     options.token = r.token;
-    const serving there(options);
-    for (const char* target : {"/", "/api/photos"}) {
+    serving there(options);
+    there.photos.publish(photo_of(2));
+    for (const std::string& target : {std::string("/"), std::string("/api/photos"), std::string("/api/events"),
+                                      "/api/photos/" + id_of(2), "/photos/" + id_of(2) + "/640.jpg"}) {
       auto connection = there.connect();
-      const auto reply = connection.ask(std::string("GET ") + target + " HTTP/1.1\r\nHost: " + r.host + "\r\n" +
-                                        r.authorization + "\r\n");
-      EXPECT_EQ(reply.status, r.reading) << r.what;
-      EXPECT_EQ(!reply.header("www-authenticate").empty(), r.reading == 401) << r.what;
+      connection.send("GET " + target + " HTTP/1.1\r\nHost: " + r.host + "\r\n" + r.more + "\r\n");
+      const auto reply = connection.read_reply(false);
+      EXPECT_EQ(reply.status, r.reading) << r.what << ' ' << target;
+      EXPECT_EQ(!reply.header("www-authenticate").empty(), r.reading == 401) << r.what << ' ' << target;
     }
     auto connection = there.connect();
-    std::string request = put(photo_of(1), "", r.authorization);
+    std::string request = put(photo_of(1), "", r.more);
     request.replace(request.find("localhost"), 9, r.host);
     EXPECT_EQ(connection.ask(request).status, r.writing) << r.what;
   }
+}
+
+TEST(gallery_server, a_browser_signs_in_with_the_token_and_stays_signed_in) {
+  serving there;
+  there.photos.publish(photo_of(1));
+  auto connection = there.connect();
+  const auto page = connection.ask(get_without_token("/", "Accept: text/html,*/*\r\n"));
+  EXPECT_EQ(page.status, 401);
+  EXPECT_EQ(page.header("content-type"), "text/html; charset=utf-8");
+  EXPECT_EQ(page.header("www-authenticate").find("Basic"), std::string::npos) << "the browser would hide the page";
+  EXPECT_EQ(page.header("cache-control"), "private, no-store");
+  int parts = 0;
+  for (const std::string_view attribute : {"src=\"", "href=\""})
+    for (auto at = page.body.find(attribute); at != std::string::npos; at = page.body.find(attribute, at), ++parts) {
+      at += attribute.size();
+      const std::string target = page.body.substr(at, page.body.find('"', at) - at);
+      EXPECT_EQ(connection.ask(get_without_token(target)).status, 200) << target;
+    }
+  EXPECT_GE(parts, 2);
+
+  const auto sign_in = [&](std::string_view more) {
+    return connection.ask("POST /api/session HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n" + std::string(more) +
+                          "\r\n");
+  };
+  EXPECT_EQ(sign_in("").status, 401);
+  EXPECT_EQ(sign_in("Authorization: Bearer a-token-for-tests-onlx\r\n").header("set-cookie"), "");
+  const std::string right = "Authorization: Bearer " + std::string(test_token) + "\r\n";
+  const auto signed_in = sign_in(right);
+  EXPECT_EQ(signed_in.status, 204);
+  const std::string cookie = signed_in.header("set-cookie");
+  EXPECT_NE(cookie.find("; HttpOnly"), std::string::npos) << cookie;
+  EXPECT_NE(cookie.find("; SameSite=Strict"), std::string::npos) << cookie;
+  EXPECT_EQ(cookie.find("Secure"), std::string::npos) << "it would not come back over http";
+  EXPECT_EQ(cookie.find(test_token), std::string::npos);
+  EXPECT_NE(sign_in(right + "Origin: https://photos.example\r\n").header("set-cookie").find("; Secure"),
+            std::string::npos);
+
+  const std::string session = "Cookie: a=b; " + cookie.substr(0, cookie.find(';')) + "; c=d\r\n";
+  for (const std::string& target :
+       {std::string("/"), std::string("/api/session"), std::string("/api/photos"), "/photos/" + id_of(1) + "/640.jpg"})
+    EXPECT_LT(connection.ask(get_without_token(target, session)).status, 300) << target;
+  EXPECT_EQ(connection.ask(get_without_token("/api/photos", "Cookie: a=b\r\n")).status, 401);
+  auto uploader = there.connect();
+  EXPECT_EQ(uploader.ask(put(photo_of(2), "", session)).status, 401) << "a session only reads";
 }
 
 TEST(gallery_server, elsewhere_reading_needs_the_token_unless_it_is_public) {
@@ -399,13 +514,37 @@ TEST(gallery_server, elsewhere_reading_needs_the_token_unless_it_is_public) {
     const photo item = photo_of(1);
     there.photos.publish(item);
     auto connection = there.connect();
-    const std::string target = "/photos/" + item.id + "/640.jpg";
-    EXPECT_EQ(connection.ask(get(target)).status, is_public ? 200 : 401);
-    const auto reply = connection.ask(get(target, "Authorization: Bearer " + std::string(test_token) + "\r\n"));
-    EXPECT_EQ(reply.status, 200);
-    EXPECT_EQ(reply.header("cache-control").starts_with(is_public ? "public" : "private"), true)
-        << "what needs a token must not stay in a shared cache";
+    EXPECT_EQ(connection.ask(get_without_token("/photos/" + item.id + "/640.jpg")).status, is_public ? 200 : 401);
   }
+}
+
+// With the token and without, on every kind of reply.
+TEST(gallery_server, what_is_not_public_stays_in_no_shared_cache) {
+  for (const bool has_token : {false, true})
+    for (const bool is_public : {false, true}) {
+      auto options = test_options();
+      if (!has_token) options.token = "";
+      options.public_read = is_public;
+      serving there(options);
+      const photo item = photo_of(1);
+      there.photos.publish(item);
+      const std::string file = "/photos/" + item.id + "/640.jpg";
+      auto connection = there.connect();
+      const std::string etag = connection.ask(get(file)).header("etag");
+      const std::string page_etag = connection.ask(get("/")).header("etag");
+      for (const auto& request :
+           {get("/"), get("/", "If-None-Match: " + page_etag + "\r\n"), get("/api/photos"),
+            get("/api/photos/" + item.id), get(file), get(file, "Range: bytes=0-9\r\n"),
+            get(file, "Range: bytes=9999999-\r\n"), get(file, "If-None-Match: " + etag + "\r\n"), get("/nowhere"),
+            get(file + "x"), get_without_token("/api/photos"), put(item, test_token), get("/api/events")}) {
+        auto one = there.connect();
+        one.send(request);
+        const auto reply = one.read_reply(false);
+        const std::string control = reply.header("cache-control");
+        EXPECT_EQ(control.starts_with("private"), !is_public) << control << '\n' << request.substr(0, 200);
+        EXPECT_EQ(reply.header("vary"), is_public ? "" : "Authorization, Cookie") << request.substr(0, 200);
+      }
+    }
 }
 
 TEST(gallery_server, a_wrong_start_says_what_to_do) {

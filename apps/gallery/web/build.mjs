@@ -13,7 +13,7 @@ const at = (...names) => path.join(here, ...names);
 
 const bundle = await build({
   absWorkingDir: here,
-  entryPoints: ["src/main.js", "src/main.css"],
+  entryPoints: ["src/main.js", "src/main.css", "src/sign_in.js", "src/sign_in.css"],
   outdir: "dist/assets",
   bundle: true,
   minify: true,
@@ -36,15 +36,19 @@ if (weight > most_bytes) {
 
 await rm(at("dist"), { recursive: true, force: true });
 await mkdir(at("dist", "assets"), { recursive: true });
-let page = await readFile(at("src", "index.html"), "utf8");
+const addresses = new Map();
 for (const { name, content } of assets) {
   const hash = createHash("sha256").update(content).digest("hex").slice(0, 10);
   const hashed = name.replace(/(\.\w+)$/, `-${hash}$1`);
   await writeFile(at("dist", "assets", hashed), content);
-  page = page.replaceAll(`{{${name}}}`, `/assets/${hashed}`);
+  addresses.set(name, `/assets/${hashed}`);
 }
-if (page.includes("{{")) throw new Error("src/index.html names an asset that is not built");
-await writeFile(at("dist", "index.html"), page);
+for (const name of ["index.html", "sign_in.html"]) {
+  let page = await readFile(at("src", name), "utf8");
+  for (const [asset, address] of addresses) page = page.replaceAll(`{{${asset}}}`, address);
+  if (page.includes("{{")) throw new Error(`src/${name} names an asset that is not built`);
+  await writeFile(at("dist", name), page);
+}
 console.log(`dist: script and style ${weight} bytes of ${most_bytes}`);
 
 // The licences of everything that is in the bundle.

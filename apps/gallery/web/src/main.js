@@ -260,6 +260,9 @@ function notify(words, action = null, act = null) {
 
 part("notice-close").addEventListener("click", () => (part("notice").hidden = true));
 
+// What the sign-in page added to come here belongs in no link that is copied from the address bar.
+if (location.search) history.replaceState(history.state, "", location.pathname + location.hash);
+
 history.scrollRestoration = "manual"; // the grid keeps its own place
 addEventListener("popstate", follow_address);
 

@@ -14,6 +14,7 @@ async function get_json(address) {
   } catch {
     throw new service_error("The server does not answer. It may be switched off, or the network may be down.", 0);
   }
+  if (answer.status === 401) throw new service_error("You are not signed in any more. Please load the page again.", 401);
   let body;
   try {
     body = await answer.json();
