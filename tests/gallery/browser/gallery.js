@@ -15,7 +15,7 @@ import path from "node:path";
 import { parseArgs } from "node:util";
 import { start_browser } from "./browser.js";
 import { draw_pictures } from "./pictures.js";
-import { start_server } from "./server.js";
+import { start_server, token } from "./server.js";
 
 const { values: options, positionals } = parseArgs({
   allowPositionals: true,
@@ -37,9 +37,11 @@ let server; // the one the present tests look at
 let passed = 0;
 let failed = 0;
 
-async function test(sentence, body, context_options = {}) {
+// Signed in, as a reader usually is, unless `signed_in` says otherwise.
+async function test(sentence, body, { signed_in = true, ...context_options } = {}) {
   if (options.only && !sentence.includes(options.only)) return;
   const context = await browser.newContext({ viewport: desk, baseURL: server.url, ...context_options });
+  if (signed_in) await context.request.post("/api/session", { headers: { authorization: `Bearer ${token}` } });
   const page = await context.newPage();
   const complaints = [];
   page.on("pageerror", (error) => complaints.push(error.message));
@@ -222,6 +224,53 @@ await test("the page shows the newest photos, their number and no script error",
   await images_there(page);
   await shot(page, "desk-light");
   await accessible(page, "the grid");
+});
+
+await test("a stranger sees nothing but a page to sign in with", async (page) => {
+  const asked = [];
+  page.on("response", (answer) => asked.push(`${answer.status()} ${new URL(answer.url()).pathname}`));
+  assert.equal((await page.goto("/")).status(), 401);
+  await page.getByLabel("Token").waitFor();
+  await two_frames(page);
+  assert.equal(await page.locator("img").count(), 0);
+  assert.ok(asked.every((line) => /^200 \/assets\/(sign_in|icon)/.test(line) || /^401 /.test(line)), asked.join("\n"));
+  await accessible(page, "the sign-in page");
+  await shot(page, "sign-in");
+}, { signed_in: false });
+
+await test("the token opens what the address names, and is kept nowhere a page can read", async (page, context) => {
+  const addresses = [];
+  page.on("request", (request) => addresses.push(request.url()));
+  await page.goto(`/#photo=${server.id(200)}`);
+  await page.getByLabel("Token").fill(`${token.slice(0, -1)}x`);
+  await page.keyboard.press("Enter");
+  await page.getByText("This is not the gallery's token.").waitFor();
+  await accessible(page, "the sign-in page after a wrong token");
+  await shot(page, "sign-in-wrong");
+  await page.getByLabel("Token").fill(token);
+  await page.getByRole("button", { name: "Sign in" }).click();
+  await shown(page, "Photo 200");
+  assert.equal(page.url(), `${server.url}/#photo=${server.id(200)}`);
+  assert.ok(addresses.every((address) => !address.includes(token)));
+  assert.equal(await page.evaluate(() => document.cookie + JSON.stringify(localStorage) + JSON.stringify(sessionStorage)), "{}{}");
+  const [cookie] = await context.cookies();
+  assert.ok(cookie.httpOnly && cookie.sameSite === "Strict" && !cookie.value.includes(token));
+  await page.reload();
+  await shown(page, "Photo 200");
+  await page.goto("about:blank");
+  await open_gallery(page);
+  assert.equal(await page.locator("#count").textContent(), "250 photos");
+}, { signed_in: false });
+
+await test("a link on another site opens the photo for a reader who is signed in", async (page) => {
+  await page.route("http://elsewhere.invalid/", (route) =>
+    route.fulfill({ contentType: "text/html", body: `<a href="${server.url}/#photo=${server.id(100)}">a photo</a>` }));
+  await page.goto("http://elsewhere.invalid/");
+  await page.click("a");
+  await shown(page, "Photo 100");
+  await page.keyboard.press("Escape");
+  await lightbox_closed(page);
+  assert.equal(page.url(), `${server.url}/`);
 });
 
 await test("photos stand in justified rows before any image arrives, and the images move nothing", async (page) => {

@@ -6,7 +6,7 @@ import { mkdir, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { createInterface } from "node:readline";
 
-const token = "a-token-for-this-test-only-0123456789";
+export const token = "a-token-for-this-test-only-0123456789";
 
 // Starts PENSTOCK gallery serve on a free port, with its photos in `folder`. Rejects, with what it said, if it ends before it serves.
 export async function start_server(penstock, folder) {
