@@ -12,7 +12,7 @@ struct rendition {
   int width = 0;                 // pixels
   int height = 0;                // pixels
   std::string media_type;        // "image/jpeg", "image/webp" or "image/avif"
-  std::vector<std::byte> bytes;  // the encoded file, free of metadata that was not asked for
+  std::vector<std::byte> bytes;  // the encoded file; the store removes metadata from it
 };
 
 struct photo {

@@ -203,6 +203,17 @@ const replacement replacements[] = {
        fs::remove(gallery / "gallery.db-wal");
        fs::remove(gallery / "gallery.db-shm");
      }},
+    {"copied over it",
+     [](auto& gallery, auto& backup) {
+       fs::copy_file(backup, gallery / "gallery.db", fs::copy_options::overwrite_existing);
+     }},
+    {"all of the gallery, from a backup",
+     [](auto& gallery, auto& backup) {
+       fs::copy(gallery / "photos", gallery.parent_path() / "new" / "photos", fs::copy_options::recursive);
+       fs::rename(backup, gallery.parent_path() / "new" / "gallery.db");
+       fs::rename(gallery, gallery.parent_path() / "old");
+       fs::rename(gallery.parent_path() / "new", gallery);
+     }},
     {"its log removed",
      [](auto& gallery, auto&) {
        fs::remove(gallery / "gallery.db-wal");
@@ -219,6 +230,7 @@ TEST(gallery_healing, what_was_answered_with_201_is_there_after_the_database_was
       first.publish(photo_of(1));
     }
     fs::copy_file(gallery / "gallery.db", backup);
+    fs::create_directory(directory / "new");
     {
       store photos(gallery);
       server running(photos, test_options());
