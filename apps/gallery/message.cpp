@@ -1,7 +1,7 @@
 #include "apps/gallery/message.hpp"
 
 #include <chrono>
-#include <ctime>
+#include <cstdio>
 
 #include <nlohmann/json.hpp>
 
@@ -59,12 +59,22 @@ std::string_view reason_phrase(int status) noexcept {
   }
 }
 
+// Not gmtime_r() or strftime(): they read the file of the local time zone, which may block.
 std::string http_date() {
-  const std::time_t now = std::chrono::system_clock::to_time_t(std::chrono::system_clock::now());
-  std::tm parts = {};
-  ::gmtime_r(&now, &parts);
-  char text[32];
-  return {text, std::strftime(text, sizeof text, "%a, %d %b %Y %H:%M:%S GMT", &parts)};
+  namespace chrono = std::chrono;
+  const auto now = chrono::floor<chrono::seconds>(chrono::system_clock::now());
+  const auto today = chrono::floor<chrono::days>(now);
+  const chrono::year_month_day date(today);
+  const chrono::hh_mm_ss time(now - today);
+  constexpr const char* days[] = {"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
+  constexpr const char* months[] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
+  char text[64];
+  const int length =
+      std::snprintf(text, sizeof text, "%s, %02u %s %04d %02d:%02d:%02d GMT", days[chrono::weekday(today).c_encoding()],
+                    unsigned{date.day()}, months[unsigned{date.month()} - 1], int{date.year()},
+                    static_cast<int>(time.hours().count()), static_cast<int>(time.minutes().count()),
+                    static_cast<int>(time.seconds().count()));
+  return {text, static_cast<std::size_t>(length)};
 }
 
 }  // namespace
