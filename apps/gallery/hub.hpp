@@ -31,7 +31,7 @@ class hub {
   const entry_rules entry;
   const routes addresses;
   boost::asio::io_context io{1};
-  // What may block runs here, never on the I/O thread. Two pools: uploads that wait for a slow disk leave readers alone.
+  // Calls that may block run here, never on the I/O thread. Two pools: uploads that wait for a slow disk delay no reader.
   boost::asio::thread_pool readers;
   boost::asio::thread_pool writers;
 

@@ -1,5 +1,5 @@
-// metadata: what a picture file says beside its pixels, and must not say in a gallery: positions, names, times,
-// serial numbers, earlier versions.
+// metadata: removes from a picture file all that it says beside its pixels: positions, names, times, serial numbers,
+// earlier versions.
 //
 //   r.bytes = without_metadata(r.media_type, std::move(r.bytes));
 //

@@ -88,7 +88,7 @@ const asset* asset_at(std::string_view path) {
   return found == all.end() ? nullptr : &*found;
 }
 
-// What that page needs. It holds nothing of the gallery.
+// The sign-in page needs these assets. They hold nothing of the gallery.
 bool is_part_of_sign_in_page(std::string_view path) {
   return path.starts_with("/assets/sign_in") || path.starts_with("/assets/icon");
 }
@@ -193,7 +193,7 @@ std::variant<reply, upload_order, disk_order> routes::route(const request_head& 
   const bool writes = !is_read(request);
   const auto path = target_of(request).path;
   const bool signs_in = path == "/api/session" && request.method == "POST";
-  // Before anything else, so that who may not enter does not learn what is there either.
+  // Before anything else, so that a refused client does not learn which addresses exist.
   const auto entry = signs_in ? entry_.may_sign_in(request)
                      : writes ? entry_.may_write(request)
                               : entry_.may_read(request);

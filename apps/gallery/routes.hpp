@@ -36,7 +36,7 @@ class routes {
   routes(store& gallery, const entry_rules& entry, std::uint64_t body_limit)
       : gallery_(gallery), entry_(entry), body_limit_(body_limit) {}
 
-  // The part that never blocks: who may do what, and what this program holds in memory.
+  // The part that never blocks: access, and the page from memory.
   // Neither function throws: what goes wrong inside is a reply too. For HEAD the reply is that of GET: its body is not
   // to be sent.
   [[nodiscard]] std::variant<reply, upload_order, disk_order> decide(const request_head& request) const noexcept;

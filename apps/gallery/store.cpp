@@ -321,7 +321,7 @@ std::shared_ptr<store::session> store::drafts() {
   make_directory(root_ / "tmp");
   auto fresh = std::make_shared<session>(root_ / "tmp");
   mutex_lock lock(mutex_);
-  current.swap(session_);  // destroyed after the lock, and by the last of those who use it
+  current.swap(session_);  // destroyed after the lock, by its last user
   session_ = fresh;
   return fresh;
 }

@@ -125,7 +125,8 @@ void add_serve(CLI::App& app, serve_options& o) {
                  "only, no "
                  "uploads")
       ->type_name("FILE");
-  app.add_flag("--public-read", o.public_read, "Reading needs no token: everyone who can reach the address may look");
+  app.add_flag("--public-read", o.public_read,
+               "Reading needs no token: every client that can reach the address may look");
   app.footer("To make a token:  head -c 24 /dev/urandom | base64 > token; chmod 600 token");
 }
 

@@ -1,4 +1,4 @@
-// What is removed, damaged or replaced by hand, and what publishing again makes of it.
+// Files and databases that are removed, damaged or replaced by hand; publishing again heals them.
 #include <atomic>
 #include <fstream>
 #include <functional>
@@ -126,7 +126,7 @@ TEST(gallery_healing, the_new_files_are_those_that_are_listed) {
   EXPECT_EQ(gallery.total(), 1);
 }
 
-TEST(gallery_healing, of_many_who_heal_a_photo_at_once_one_does) {
+TEST(gallery_healing, of_many_threads_that_heal_a_photo_at_once_one_does) {
   const temporary_directory directory;
   store gallery(directory.path());
   const photo item = photo_of(1);
@@ -160,7 +160,7 @@ TEST(gallery_healing, a_fifo_in_place_of_a_file_holds_up_no_request) {
   there.running.stop();
 }
 
-// The database is locked by another process for as long as it likes: nothing of ours waits but who asks for it.
+// A process that holds the gallery's lock delays uploads, and nothing else.
 TEST(gallery_healing, a_directory_that_another_process_locks_holds_up_no_reader) {
   serving there;
   there.photos.publish(photo_of(1));

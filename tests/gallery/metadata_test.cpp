@@ -1,4 +1,4 @@
-// What a picture file must not say is removed, or the file is refused; what it needs stays as it is.
+// Metadata is removed, or the file is refused; the parts that a decoder needs stay as they are.
 #include "apps/gallery/metadata.hpp"
 
 #include <cstdint>

@@ -262,7 +262,7 @@ await test("the token opens what the address names, and is kept nowhere a page c
   assert.equal(await page.locator("#count").textContent(), "250 photos");
 }, { signed_in: false });
 
-await test("a link on another site opens the photo for a reader who is signed in", async (page) => {
+await test("a link on another site opens the photo when the reader is signed in", async (page) => {
   await page.route("http://elsewhere.invalid/", (route) =>
     route.fulfill({ contentType: "text/html", body: `<a href="${server.url}/#photo=${server.id(100)}">a photo</a>` }));
   await page.goto("http://elsewhere.invalid/");

@@ -260,7 +260,7 @@ function notify(words, action = null, act = null) {
 
 part("notice-close").addEventListener("click", () => (part("notice").hidden = true));
 
-// What the sign-in page added to come here belongs in no link that is copied from the address bar.
+// The sign-in page adds a query to come here. It belongs in no link that is copied from the address bar.
 if (location.search) history.replaceState(history.state, "", location.pathname + location.hash);
 
 history.scrollRestoration = "manual"; // the grid keeps its own place
