@@ -300,7 +300,8 @@ def publishes_to_a_served_gallery_with_a_token_file():
         done = run("photos", few, "--to", address, "--token-file", token)
         assert done.returncode == 0 and "published 3 photos" in done.stdout, done.stdout
         assert "a-long-and-secret-token" not in done.stdout + done.stderr
-        assert json.load(urllib.request.urlopen(address + "api/photos"))["total"] == 3
+        with_token = urllib.request.Request(address + "api/photos", headers={"Authorization": "Bearer a-long-and-secret-token"})
+        assert json.load(urllib.request.urlopen(with_token))["total"] == 3
     finally:
         server.send_signal(signal.SIGTERM)
         server.communicate(timeout=60)
