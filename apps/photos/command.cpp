@@ -176,7 +176,7 @@ int photos_command(command_options options, interrupts& signals, std::ostream& o
     serving.measure = dimensions_of;
     if (token) serving.token = token->token;
     server.emplace(*shown, std::move(serving));
-    std::cerr << "gallery at " << server->url() << '\n';
+    std::cerr << "gallery at " << server->url() << (token ? " (sign in with the token)" : "") << '\n';
   }
 
   progress* display = nullptr;
