@@ -1,6 +1,5 @@
 #include <cerrno>
 #include <cstring>
-#include <system_error>
 #include <utility>
 
 #include <arpa/inet.h>
@@ -12,13 +11,15 @@
 #include <unistd.h>
 
 #include <penstock/async/descriptor.hpp>
+#include <penstock/base/descriptor_error.hpp>
+#include <penstock/base/no_sigpipe.hpp>
 
 namespace penstock {
 
 namespace {
 
 [[noreturn]] void fail(const char* what, int error = errno) {
-  throw std::system_error(error, std::generic_category(), what);
+  throw descriptor_error(what, error);
 }
 bool would_block() noexcept { return errno == EAGAIN || errno == EWOULDBLOCK; }
 
@@ -71,26 +72,26 @@ void descriptor::state::happened(std::uint32_t epoll_events) noexcept {
   const bool both = (epoll_events & (EPOLLERR | EPOLLHUP)) != 0;
   if (both || (epoll_events & (EPOLLIN | EPOLLRDHUP)) != 0) {
     read_news = true;
-    if (reader) loop::here().make_ready(*std::exchange(reader, nullptr));
+    while (ready_link* const one = readers.pop_front()) loop::here().make_ready(*one);
   }
   if (both || (epoll_events & EPOLLOUT) != 0) {
     write_news = true;
-    if (writer) loop::here().make_ready(*std::exchange(writer, nullptr));
+    while (ready_link* const one = writers.pop_front()) loop::here().make_ready(*one);
   }
 }
 
-// Edge-triggered: whoever found nothing to read waits for news. They may have come between his look and this call.
+// Edge-triggered: a task that found nothing to read waits for news. It may have come between its look and this call.
 bool descriptor::readiness_wait::await_suspend(std::coroutine_handle<> h) {
   loop& here = loop::here();
   if (state_.where != here.number()) {
     state_.read_news = state_.write_news = false;
-    here.start(state_, state_.fd.get(), EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET);
+    here.start(state_, state_.fd.get(), EPOLLIN | EPOLLOUT | EPOLLRDHUP);
     state_.where = here.number();
   }
   bool& news = to_write_ ? state_.write_news : state_.read_news;
   if (std::exchange(news, false)) return false;
   coroutine = h;
-  (to_write_ ? state_.writer : state_.reader) = this;
+  (to_write_ ? state_.writers : state_.readers).push_back(*this);
   return true;
 }
 
@@ -108,10 +109,15 @@ task<std::size_t> async_read(descriptor& from, std::span<char> buffer) {
 }
 
 task<> async_write(descriptor& to, std::span<const std::byte> bytes) {
+  bool is_socket = true;
   while (!bytes.empty()) {
-    // Not a signal for a peer that is gone. A pipe knows no send().
-    ssize_t n = ::send(to.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
-    if (n < 0 && errno == ENOTSOCK) n = ::write(to.get(), bytes.data(), bytes.size());
+    // Without a signal if the reader is gone. A pipe has no send().
+    ssize_t n = is_socket ? ::send(to.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL) : -1;
+    if (n < 0 && is_socket && errno == ENOTSOCK) is_socket = false;
+    if (!is_socket) {
+      const no_sigpipe here;
+      n = ::write(to.get(), bytes.data(), bytes.size());
+    }
     if (n >= 0) {
       bytes = bytes.subspan(static_cast<std::size_t>(n));
       continue;

@@ -11,11 +11,14 @@
 //   while (const std::size_t n = co_await async_read(c, buffer)) ...    // what is there; 0: the end
 //   co_await readable(pidfd);                                           // any descriptor, not owned
 //
-// THREADS   A descriptor belongs to the loop on which it is awaited, as long as that runs. One task reads and one writes at
-//           a time.
+// THREADS   A descriptor belongs to the loop on which it is awaited, as long as that runs.
+// TOGETHER  Any number of tasks may wait for one descriptor, to read and to write, with descriptor and with readable() and
+//           writable() of the same number. Each of them goes on when there is news; a task that finds nothing left, because
+//           another one was first, waits again. Bytes that one async_write writes may have others' between them.
 // ENDING    Destroyed: closed. REQUIRES: nobody awaits it. A task that is destroyed while it reads has read nothing; one that
 //           writes may have written a part.
-// ERRORS    std::system_error.
+// ERRORS    std::system_error: EPIPE if the reader of a pipe or a socket is gone (no SIGPIPE is raised), EMFILE if no
+//           descriptor is left; the message says which limit to raise.
 // COST      One epoll_ctl in its life, edge-triggered; a read or write that need not wait is one system call.
 #pragma once
 
@@ -29,6 +32,7 @@
 
 #include <penstock/async/loop.hpp>
 #include <penstock/async/task.hpp>
+#include <penstock/base/links.hpp>
 #include <penstock/base/unique_fd.hpp>
 
 namespace penstock {
@@ -60,10 +64,9 @@ class descriptor {
     void happened(std::uint32_t epoll_events) noexcept override;
     unique_fd fd;
     std::uint64_t where = 0;  // the loop's number
-    // Whether something has happened since somebody last waited; who waits.
+    // Whether something has happened since a task last waited; the tasks that wait.
     bool read_news = false, write_news = false;
-    ready_link* reader = nullptr;
-    ready_link* writer = nullptr;
+    links<ready_link> readers, writers;
   };
   std::unique_ptr<state> state_;
 };
@@ -71,9 +74,6 @@ class descriptor {
 class descriptor::readiness_wait final : private ready_link {
  public:
   readiness_wait(state& s, bool to_write) noexcept : state_(s), to_write_(to_write) {}
-  ~readiness_wait() {
-    if (ready_link*& waits = to_write_ ? state_.writer : state_.reader; waits == this) waits = nullptr;
-  }
   bool await_ready() const noexcept { return false; }
   bool await_suspend(std::coroutine_handle<> h);
   void await_resume() const noexcept {}
@@ -100,8 +100,8 @@ task<descriptor> async_accept(descriptor& listener);
 // address: numeric. Resolving names blocks: on(pool, ...) is for that.
 task<descriptor> async_connect(std::string address, std::uint16_t port);
 
-// Until a descriptor that belongs to somebody else is readable, or writable; level-triggered, once. A pidfd is readable when
-// its process has ended.
+// Until a descriptor that belongs to other code is readable, or writable: at once if it is now. A pidfd is readable when its
+// process has ended.
 class [[nodiscard]] descriptor_wait final : private watch, private ready_link {
  public:
   descriptor_wait(int fd, std::uint32_t events) noexcept : fd_(fd), events_(events) {}

@@ -40,8 +40,8 @@ void group::add(task<> t) {
     labels_.erase(added_);
     return;
   }
-  task_promise& p = t.promise();
-  p.be_owned(*this, t.release(), added_);
+  task_promise& p = t.release();
+  p.be_owned(*this, added_);
   line_.push_back(p);
   ++in_line_;
   start_some();
@@ -49,6 +49,8 @@ void group::add(task<> t) {
 
 void group::start_some() noexcept {
   while (running_ < in_flight_ && !cancelled_) {
+    // This group's own task may be among those that are to be destroyed.
+    if (in_line_ && on().is_cancelling()) return on().soon(*this);
     task_promise* const p = line_.pop_front();
     if (!p) return;
     running_tasks_.push_back(*p);
@@ -72,40 +74,53 @@ void group::ended(task_promise& p) noexcept {
   } else if (!labels_.empty()) {
     labels_.erase(p.number());
   }
+  some_have_ended_ = true;
   p.unlink();
-  p.coroutine().destroy();
+  task_promise::destroy(p);
   if (in_line_ && !cancelled_) start_some();
   tell_waiters();
 }
 
 void group::tell_waiters() noexcept {
-  if (ready_link* const one = for_room_.front(); one && under_way() < in_flight_) {
-    one->unlink();
+  while (!for_room_.empty() && has_room()) {
+    room_wait* const one = for_room_.pop_front();
+    one->told_ = true;
+    ++promised_room_;
     on().make_ready(*one);
   }
-  if (under_way() == 0)
-    while (ready_link* const one = for_end_.pop_front()) on().make_ready(*one);
+  if (under_way() != 0) return;
+  while (ready_link* const one = for_end_.pop_front()) {
+    if (some_have_ended_)
+      on().make_first(*one);
+    else
+      on().make_ready(*one);
+  }
 }
 
-// Not at once: it may be called by a task that is to be destroyed.
+// The next one is told when this one has had its chance to add a task.
+void group::room_answered() noexcept {
+  --promised_room_;
+  if (!for_room_.empty()) on().soon(*this);
+}
+
+// Not at once: a task that is to be destroyed may be the one that calls it.
 void group::cancel() noexcept {
-  cancelled_ = true;
-  on().soon(*this);
+  if (!std::exchange(cancelled_, true)) on().cancel_first(*this);
 }
 
 void group::perform() noexcept {
   if (cancelled_) {
     destroy_all();
     while (ready_link* const one = for_room_.pop_front()) on().make_ready(*one);
-    tell_waiters();
   } else {
     start_some();
   }
+  tell_waiters();
 }
 
 void group::destroy_all() noexcept {
-  while (task_promise* const p = running_tasks_.pop_front()) p->coroutine().destroy();
-  while (task_promise* const p = line_.pop_front()) p->coroutine().destroy();
+  while (task_promise* const p = running_tasks_.pop_front()) task_promise::destroy(*p);
+  while (task_promise* const p = line_.pop_front()) task_promise::destroy(*p);
   running_ = in_line_ = 0;
 }
 

@@ -13,9 +13,13 @@
 //           is there so that a line need not grow.
 // ERRORS    The first task that fails cancels the rest. When all have ended wait() throws a task_error, which tells the
 //           task's number and label, with the task's own exception nested.
-// ENDING    cancel(), or the stop token: every task is destroyed where it waits, before anything else runs (task.hpp,
-//           CANCELLING); wait() is false then. A group that is destroyed without wait() cancels: an exception that passes
-//           through its scope leaves nothing behind. REQUIRES: it is not destroyed by one of its own tasks.
+// ROOM      Tasks that wait for room() are served first come, first served, one for each free place. One that adds no task,
+//           or is destroyed before it goes on, leaves its place to the next.
+// ENDING    cancel(), the stop token, or a failure: when the task that runs at this moment has suspended, every task of the
+//           group is destroyed where it waits (task.hpp, CANCELLING), before anything else is resumed or started; wait() is
+//           false then. So none of them takes an item after cancel(), and an item that one of them was about to take stays
+//           where it is. A group that is destroyed without wait() cancels: an exception that passes through its scope
+//           leaves nothing behind. REQUIRES: it is not destroyed by one of its own tasks.
 // THREADS   The loop's; the token's stop from any.
 // MEMORY    A task's frame, and nothing else, for each.
 #pragma once
@@ -90,6 +94,9 @@ class group final : private task_owner, private chore, private notice {
   void start_some() noexcept;
   void destroy_all() noexcept;
   void tell_waiters() noexcept;
+  [[nodiscard]] bool has_room() const noexcept { return under_way() + promised_room_ < in_flight_; }
+  // One that was told of room has gone on, or was destroyed before it could.
+  void room_answered() noexcept;
   void throw_failure() const;
 
   const std::size_t in_flight_;
@@ -97,11 +104,13 @@ class group final : private task_owner, private chore, private notice {
   links<task_promise> line_;
   std::size_t running_ = 0;
   std::size_t in_line_ = 0;
+  bool some_have_ended_ = false;  // by themselves: their results may be in the hands of the task that waits
   std::uint64_t added_ = 0;
   bool cancelled_ = false;
   std::exception_ptr failure_;
   std::uint64_t failed_number_ = 0;
-  links<ready_link> for_room_;
+  links<room_wait> for_room_;
+  std::size_t promised_room_ = 0;  // to those that were told and have not gone on
   links<ready_link> for_end_;
   std::unordered_map<std::uint64_t, std::string> labels_;
   struct call {
@@ -112,18 +121,25 @@ class group final : private task_owner, private chore, private notice {
   std::optional<system::stop_callback<call>> on_stop_;
 };
 
-class group::room_wait final : private ready_link {
+class group::room_wait final : public ready_link {
  public:
   explicit room_wait(group& g) noexcept : group_(g) {}
-  bool await_ready() const noexcept { return group_.under_way() < group_.in_flight_ || group_.cancelled_; }
+  ~room_wait() {
+    if (told_) group_.room_answered();
+  }
+  bool await_ready() const noexcept { return group_.has_room() || group_.cancelled_; }
   void await_suspend(std::coroutine_handle<> h) noexcept {
     coroutine = h;
     group_.for_room_.push_back(*this);
   }
-  void await_resume() const noexcept {}
+  void await_resume() noexcept {
+    if (std::exchange(told_, false)) group_.room_answered();
+  }
 
  private:
+  friend class group;
   group& group_;
+  bool told_ = false;
 };
 
 class group::end_wait final : private ready_link {

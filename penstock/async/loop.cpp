@@ -1,7 +1,9 @@
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <ctime>
-#include <system_error>
+#include <stdexcept>
+#include <string>
 #include <utility>
 
 #include <sys/epoll.h>
@@ -9,6 +11,7 @@
 #include <unistd.h>
 
 #include <penstock/async/loop.hpp>
+#include <penstock/base/descriptor_error.hpp>
 
 namespace penstock {
 
@@ -16,9 +19,11 @@ constinit thread_local loop* loop::here_ = nullptr;
 
 namespace {
 unique_fd checked(int fd, const char* what) {
-  if (fd < 0) throw std::system_error(errno, std::generic_category(), what);
+  if (fd < 0) throw descriptor_error(std::string("penstock: a loop cannot be made: ") + what);
   return unique_fd(fd);
 }
+// The data of an event that is no descriptor's: of wake_, and of one that nothing waits for any more.
+constexpr int no_descriptor = -1;
 }  // namespace
 
 std::int64_t loop::time() noexcept {
@@ -27,18 +32,20 @@ std::int64_t loop::time() noexcept {
 
 loop::loop()
     : number_([] {
+        if (here_)
+          throw std::logic_error(
+              "penstock: run() was called by a task, whose loop it would block for ever: co_await the task instead, or "
+              "co_await on(pool, function) for a function that has to call run()");
         static std::atomic<std::uint64_t> last = 0;
         return last.fetch_add(1, std::memory_order_relaxed) + 1;  // a count; orders nothing
       }()),
       timers_(time()),
       epoll_(checked(::epoll_create1(EPOLL_CLOEXEC), "epoll_create1")),
       wake_(checked(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), "eventfd")) {
-  assert(!here_ && "penstock: a thread has one loop; inside of a task, co_await instead of run()");
   epoll_event e{};
   e.events = EPOLLIN | EPOLLET;
-  e.data.ptr = nullptr;
-  if (::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, wake_.get(), &e) != 0)
-    throw std::system_error(errno, std::generic_category(), "epoll_ctl");
+  e.data.fd = no_descriptor;
+  if (::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, wake_.get(), &e) != 0) throw descriptor_error("epoll_ctl");
   here_ = this;
 }
 
@@ -51,22 +58,49 @@ void loop::start(timer& t, system::clock::time_point when) noexcept {
 
 // --- descriptors ---
 
+// epoll knows a descriptor once, so all who wait for it share one registration, for the events of all of them. Each new
+// registration and each change makes epoll look at the descriptor and report what is there.
 void loop::start(watch& w, int fd, std::uint32_t events) {
+  const auto at = static_cast<std::size_t>(fd);
+  const bool known = fd >= 0 && at < watches_of_.size() && watches_of_[at] != nullptr;
   epoll_event e{};
-  e.events = events;
-  e.data.ptr = &w;
-  if (::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &e) != 0)
-    throw std::system_error(errno, std::generic_category(), "epoll_ctl");
+  e.events = events | EPOLLET;
+  e.data.fd = fd;
+  if (known)
+    for (const watch* other = watches_of_[at]; other != nullptr; other = other->next_) e.events |= other->events_;
+  const int other_way = known ? EPOLL_CTL_ADD : EPOLL_CTL_MOD;
+  if (::epoll_ctl(epoll_.get(), known ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, fd, &e) != 0) {
+    // The descriptor was closed without stop(), and its number belongs to another one now.
+    if (errno != (known ? ENOENT : EEXIST)) throw descriptor_error("epoll_ctl");
+    if (known) watches_of_[at] = nullptr;
+    if (::epoll_ctl(epoll_.get(), other_way, fd, &e) != 0) throw descriptor_error("epoll_ctl");
+  }
+  try {
+    if (watches_of_.size() <= at) watches_of_.resize(std::max(at + 1, 2 * watches_of_.size()));
+  } catch (...) {
+    ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, fd, nullptr);
+    throw;
+  }
+  w.events_ = events;
+  w.next_ = std::exchange(watches_of_[at], &w);
   ++watches_;
 }
 
 void loop::stop(watch& w, int fd) noexcept {
-  ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, fd, nullptr);
   --watches_;
-  // What was already reported of it must not reach it any more.
-  auto* const events = static_cast<epoll_event*>(batch_);
-  for (int i = 0; i < batch_left_; ++i)
-    if (events[i].data.ptr == &w) events[i].data.ptr = nullptr;
+  if (told_next_ == &w) told_next_ = w.next_;
+  watch*& first = watches_of_[static_cast<std::size_t>(fd)];
+  for (watch** at = &first; *at != nullptr; at = &(*at)->next_)
+    if (*at == &w) {
+      *at = w.next_;
+      if (first) return;
+      ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, fd, nullptr);
+      // What was already reported must not reach the next one that waits for this number.
+      auto* const events = static_cast<epoll_event*>(batch_);
+      for (int i = 0; i < batch_left_; ++i)
+        if (events[i].data.fd == fd) events[i].data.fd = no_descriptor;
+      return;
+    }
 }
 
 // --- other threads ---
@@ -90,7 +124,7 @@ void loop::post(notice& n) noexcept {
   }
 }
 
-void loop::deliver() noexcept {
+void loop::deliver(const bool& go_on) noexcept {
   if (posted_.load(std::memory_order_relaxed) == nullptr) return;
   for (notice* n = posted_.exchange(nullptr, std::memory_order_acquire); n != nullptr;) {
     notice* const next = n->next_;
@@ -98,9 +132,11 @@ void loop::deliver() noexcept {
     being_delivered_ = n;
     n = next;
   }
-  while (notice* const n = being_delivered_) {
+  while (go_on && being_delivered_) {
+    notice* const n = being_delivered_;
     being_delivered_ = n->next_;
     n->delivered();  // may retract others
+    settle();
   }
 }
 
@@ -133,17 +169,35 @@ void loop::retract(notice& n) noexcept {
 // --- turns ---
 
 bool loop::run_nested(std::coroutine_handle<> first) noexcept {
-  if (depth_ >= deepest) return false;
+  if (depth_ >= deepest || has_had_its_turn()) return false;
   ++depth_;
   resume(first);
   --depth_;
   return true;
 }
 
+void loop::cancel_now() noexcept {
+  interrupted_ = std::exchange(next_, nullptr);
+  while (chore* const c = cancellations_.pop_front()) c->perform();
+  next_ = std::exchange(interrupted_, nullptr);
+}
+
+void loop::settle_all() noexcept {
+  for (;;) {
+    if (!cancellations_.empty()) cancel_now();
+    ready_link* const r = first_.pop_front();
+    if (!r) return;
+    ++firsts_;
+    next_ = r->coroutine;
+    pump();
+  }
+}
+
 void loop::run_ready(const bool& go_on) noexcept {
-  for (std::size_t i = 0; i < resumptions_per_turn && go_on; ++i) {
+  for (std::size_t i = 0; i < resumptions_per_turn && !has_had_its_turn() && go_on; ++i) {
     if (!chores_.empty()) [[unlikely]] {
       chores_.pop_front()->perform();
+      settle();
       continue;
     }
     ready_link* const r = ready_.pop_front();
@@ -156,13 +210,14 @@ void loop::run_while(const bool& go_on) noexcept {
   while (go_on) {
     run_ready(go_on);
     const bool idle = ready_.empty() && chores_.empty();
-    if (go_on && (idle || watches_)) poll(idle);
-    deliver();
-    if (timed_) timers_.expire(time(), resumptions_per_turn);
+    if (go_on && (idle || watches_)) poll(idle, go_on);
+    deliver(go_on);
+    if (timed_) timers_.expire(time(), resumptions_per_turn, go_on);
+    firsts_ = 0;
   }
 }
 
-void loop::poll(bool may_sleep) noexcept {
+void loop::poll(bool may_sleep, const bool& go_on) noexcept {
   timespec wait{0, 0};
   bool for_ever = false;
   if (may_sleep) {
@@ -191,11 +246,17 @@ void loop::poll(bool may_sleep) noexcept {
     notice* mark = asleep();
     posted_.compare_exchange_strong(mark, nullptr, std::memory_order_acq_rel);
   }
-  for (int i = 0; i < count; ++i) {
+  for (int i = 0; i < count && go_on; ++i) {
     batch_ = events.data() + i + 1;
     batch_left_ = count - i - 1;
-    if (auto* const w = static_cast<watch*>(events[static_cast<std::size_t>(i)].data.ptr))
-      w->happened(events[static_cast<std::size_t>(i)].events);
+    const epoll_event& e = events[static_cast<std::size_t>(i)];
+    if (e.data.fd == no_descriptor) continue;
+    const auto fd = static_cast<std::size_t>(e.data.fd);
+    for (watch* w = fd < watches_of_.size() ? watches_of_[fd] : nullptr; w != nullptr && go_on; w = told_next_) {
+      told_next_ = w->next_;
+      if ((e.events & (w->events_ | EPOLLERR | EPOLLHUP)) != 0) w->happened(e.events);
+    }
+    told_next_ = nullptr;
   }
   batch_left_ = 0;
 }

@@ -17,9 +17,16 @@
 // PUMP        A coroutine that is to run next (a child that is awaited, the parent of one that has ended) is left in a word
 //             and resumed when the present one has returned, never from within it: with g++ 12 chains of direct
 //             transfers grow the stack unless it optimises, and under AddressSanitizer even then. It costs the same.
-// FAIRNESS    After so many resumptions time and descriptors are looked at, whoever else is ready.
+// CANCELLED   A group that was cancelled stands in a list of the loop. When the running coroutine has suspended, the loop
+//             destroys the tasks of all groups in this list, before it resumes or starts any other coroutine. So no task
+//             of a cancelled group is resumed, and none takes an item that would be lost with it.
+// RESULTS     A coroutine that waits for the end of a group goes on before everything else that is ready, because the
+//             result of a task may be in its hands: a cancellation in between would lose it.
+// FAIRNESS    After 256 resumptions the loop looks at the clock and the descriptors, even if other coroutines are ready.
 // THREADS     post() from any thread; everything else on the loop's own, inside of run().
-// ENDING      run_while() returns when it is told to; whoever still waits then is destroyed by its owner, before the loop.
+// ENDING      run_while() returns when it is told to and resumes nothing after that. The owner of a task that still waits
+//             destroys it, before the loop.
+// ERRORS      A second loop on one thread, run() inside of a task: std::logic_error. No descriptor left: std::system_error.
 #pragma once
 
 #include <atomic>
@@ -27,6 +34,8 @@
 #include <coroutine>
 #include <cstddef>
 #include <cstdint>
+#include <utility>
+#include <vector>
 
 #include <penstock/async/timer_wheel.hpp>
 #include <penstock/base/links.hpp>
@@ -63,8 +72,16 @@ class notice : public notice_link {
   ~notice() = default;
 };
 
-// Waits for a descriptor of any kind that can be polled (socket, pipe, pidfd, eventfd).
-class watch {
+class watch;
+class watch_link {
+ private:
+  friend class loop;
+  watch* next_ = nullptr;  // another one of the same descriptor
+  std::uint32_t events_ = 0;
+};
+// Waits for a descriptor of any kind that can be polled (socket, pipe, pidfd, eventfd). Any number may wait for one
+// descriptor.
+class watch : public watch_link {
  public:
   watch() noexcept = default;
   watch(const watch&) = delete;
@@ -77,7 +94,7 @@ class watch {
 
 class loop {
  public:
-  // Throws std::system_error. REQUIRES: this thread has no other.
+  // Throws std::system_error; std::logic_error if this thread has a loop already.
   loop();
   loop(const loop&) = delete;
   loop& operator=(const loop&) = delete;
@@ -98,7 +115,8 @@ class loop {
   void start(timer& t, system::clock::time_point when) noexcept;
   // Whether nobody but the present coroutine has anything to do here, descriptors and timers left out.
   [[nodiscard]] bool is_idle() const noexcept {
-    return ready_.empty() && chores_.empty() && posted_.load(std::memory_order_relaxed) == nullptr;
+    return ready_.empty() && chores_.empty() && cancellations_.empty() &&
+           posted_.load(std::memory_order_relaxed) == nullptr;
   }
   // REQUIRES: from due(), delivered() or happened(), as the last thing they do. Nothing can come between what they did
   // for the coroutine and its going on, so nothing that was taken for it is lost when it is destroyed.
@@ -106,19 +124,34 @@ class loop {
   void soon(chore& c) noexcept {
     if (!c.is_linked()) chores_.push_back(c);
   }
+  // Destroys what must not be resumed any more: performed before anything else is resumed or started.
+  void cancel_first(chore& c) noexcept {
+    c.unlink();
+    cancellations_.push_back(c);
+  }
+  // Whether cancel_first() has work left: nothing may be started meanwhile.
+  [[nodiscard]] bool is_cancelling() const noexcept { return !cancellations_.empty(); }
+  // As make_ready(), but before everything else that is ready.
+  void make_first(ready_link& one) noexcept { first_.push_back(one); }
   // From any thread. The loop must be there until the call has returned.
   void post(notice& n) noexcept;
   // A notice that may have been posted and is no longer wanted. REQUIRES: nobody posts it any more.
   void retract(notice& n) noexcept;
-  // events: EPOLLIN, EPOLLOUT, EPOLLET, ...; `w` is called each time. Throws std::system_error.
+  // events: EPOLLIN, EPOLLOUT, ... `w` is called if one of them, or an error, is there now, and then each time that news of
+  // them come (edge-triggered). Throws std::system_error. REQUIRES: the descriptor is not closed before stop().
   void start(watch& w, int fd, std::uint32_t events);
   void stop(watch& w, int fd) noexcept;
 
   // --- for tasks ---
   // Resumed next, when the present coroutine has returned.
   void go_on_with(std::coroutine_handle<> next) noexcept { next_ = next; }
-  // Resumes `first`, and what goes on from it, here and now. False, and nothing was done, if that is nested too deeply.
+  // Resumes `first`, and what goes on from it, here and now. False, and nothing was done, if that is nested too deeply, or
+  // if the loop has to look at the clock and the descriptors first.
   [[nodiscard]] bool run_nested(std::coroutine_handle<> first) noexcept;
+  // The frame is about to be destroyed: it does not go on any more.
+  static void forget(std::coroutine_handle<> frame) noexcept {
+    if (here_ && here_->interrupted_ == frame) here_->interrupted_ = nullptr;
+  }
   // ns; looked up once at most while a coroutine runs: for what is counted, not for what is awaited.
   [[nodiscard]] std::int64_t now() noexcept {
     if (now_ == 0) now_ = time();
@@ -136,16 +169,28 @@ class loop {
   void resume(std::coroutine_handle<> h) noexcept {
     now_ = 0;
     next_ = h;
-    do {
-      const std::coroutine_handle<> now = next_;
-      next_ = nullptr;
-      now.resume();
-    } while (next_);
+    pump();
+    if (depth_ == 0) settle();
   }
+  void pump() noexcept {
+    while (next_) {
+      std::exchange(next_, nullptr).resume();
+      // Not from within a coroutine: it may be one of those that are destroyed.
+      if (!cancellations_.empty() && depth_ == 0) [[unlikely]]
+        cancel_now();
+    }
+  }
+  void cancel_now() noexcept;
+  // REQUIRES: no coroutine is running. What comes before everything that is ready.
+  void settle() noexcept {
+    if (!cancellations_.empty() || !first_.empty()) settle_all();
+  }
+  void settle_all() noexcept;
+  [[nodiscard]] bool has_had_its_turn() const noexcept { return firsts_ >= resumptions_per_turn; }
   void run_ready(const bool& go_on) noexcept;
-  void deliver() noexcept;
+  void deliver(const bool& go_on) noexcept;
   // Looks at the descriptors; waits for them, for the next timer and for post() if `may_sleep`.
-  void poll(bool may_sleep) noexcept;
+  void poll(bool may_sleep, const bool& go_on) noexcept;
   static notice* asleep() noexcept;
   static std::int64_t time() noexcept;
 
@@ -153,9 +198,15 @@ class loop {
 
   const std::uint64_t number_;
   std::coroutine_handle<> next_;
+  std::coroutine_handle<> interrupted_;  // resumed next, if it is still there after the cancellations
   links<ready_link> ready_;
+  links<ready_link> first_;
   links<chore> chores_;
+  links<chore> cancellations_;
+  std::size_t firsts_ = 0;  // resumed from first_ since the loop last looked at the clock and the descriptors
   std::size_t watches_ = 0;
+  std::vector<watch*> watches_of_;  // by descriptor: the first of its list
+  watch* told_next_ = nullptr;      // while one of a list is being told
   int depth_ = 0;
   void* batch_ = nullptr;  // the events that poll() is telling about
   int batch_left_ = 0;

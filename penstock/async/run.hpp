@@ -5,9 +5,10 @@
 //   if (!penstock::run(serve(), stop)) ...                                  // of a task<void>: whether it has ended
 //
 // THREADS  Each thread may run one at a time; nothing is shared between them but what is made for it: bounded_queue.
-//          REQUIRES: not called by a task.
-// ENDING   A stop destroys the task where it waits. Nothing of it is left when run() returns.
-// ERRORS   What escapes from the task; std::system_error if the kernel has no descriptor left.
+// ENDING   A stop destroys the task where it waits: once the loop has been told of it, nothing is resumed any more. Nothing
+//          of the task is left when run() returns.
+// ERRORS   The exception that escapes from the task. std::logic_error if a task calls run(): it would wait for a loop that
+//          waits for it. std::system_error if the kernel has no descriptor left.
 #pragma once
 
 #include <optional>
@@ -29,9 +30,8 @@ class root final : private task_owner, private notice {
   // True iff it has ended.
   template <class T>
   bool run(const task<T>& t, const std::stop_token& stop) {
-    task_promise& p = t.promise();
-    p.be_owned(*this, std::coroutine_handle<task_promise_of<T>>::from_promise(t.promise()), 1);
-    return run(p, stop);
+    t.promise().be_owned(*this, 1);
+    return run(t.promise(), stop);
   }
 
  private:

@@ -8,9 +8,10 @@
 //   page p = run(fetch(u));                       // from ordinary code; inside of a task: co_await fetch(u)
 //
 // STARTING    A task does nothing until it is awaited, run (run.hpp), or added to a group (group.hpp).
-// CANCELLING  Destroying a task that waits destroys its frame: destructors run, from the innermost awaited task outwards;
-//             nothing is thrown, and nothing can be awaited on the way. That is how a group ends its tasks. What wants to
-//             end in good order takes a std::stop_token and looks at it.
+// CANCELLING  Destroying a task that waits destroys its frame: destructors run, from the innermost awaited task outwards,
+//             one frame after the other, so the stack does not grow with the depth; nothing is thrown, and nothing can be
+//             awaited on the way. That is how a group ends its tasks. A task that has to end in good order takes a
+//             std::stop_token and looks at it. REQUIRES: a task is not moved while it is awaited.
 // ERRORS      What escapes from a task is thrown where it is awaited.
 // THREADS     A task stays on the thread that runs it.
 // COMPILERS   g++ 12 miscompiles some coroutines; docs/coroutines.md has the list and the safe forms.
@@ -62,18 +63,32 @@ class task_promise : public link {
   [[nodiscard]] const std::exception_ptr& error() const noexcept { return error_; }
 
   // --- for an owner; it also links it into a list of its own, by which an owned task is known ---
-  void be_owned(task_owner& owner, std::coroutine_handle<> self, std::uint64_t number) noexcept {
+  void be_owned(task_owner& owner, std::uint64_t number) noexcept {
     owner_ = &owner;
-    coroutine_ = self;
     number_ = number;
   }
   [[nodiscard]] std::coroutine_handle<> coroutine() const noexcept { return coroutine_; }
   [[nodiscard]] std::uint64_t number() const noexcept { return number_; }
 
-  // --- for a parent ---
-  void be_awaited(const task_promise& parent, std::coroutine_handle<> parents) noexcept {
+  // --- for a task ---
+  void is_frame_of(std::coroutine_handle<> coroutine) noexcept { coroutine_ = coroutine; }
+  // where: what refers to this one in the parent's frame.
+  void be_awaited(task_promise& parent, task_promise*& where) noexcept {
     owner_ = parent.owner_;
-    coroutine_ = parents;
+    parent_ = &parent;
+    parent.awaited_ = &where;
+  }
+  // Destroys the frame, and before it those of the tasks that it awaits, the innermost first.
+  static void destroy(task_promise& outermost) noexcept {
+    task_promise* p = &outermost;
+    while (p->awaited_) p = *p->awaited_;
+    while (p != &outermost) {
+      task_promise* const parent = p->parent_;
+      *std::exchange(parent->awaited_, nullptr) = nullptr;
+      p->destroy_frame();
+      p = parent;
+    }
+    p->destroy_frame();
   }
 
  private:
@@ -82,18 +97,26 @@ class task_promise : public link {
     template <std::derived_from<task_promise> P>
     void await_suspend(std::coroutine_handle<P> h) const noexcept {
       task_promise& p = h.promise();
-      if (p.is_linked())
-        p.owner_->ended(p);  // which may destroy it
-      else
-        p.owner_->on().go_on_with(p.coroutine_);
+      if (p.is_linked()) return p.owner_->ended(p);  // which may destroy it
+      p.parent_->awaited_ = nullptr;
+      p.owner_->on().go_on_with(p.parent_->coroutine_);
     }
     void await_resume() const noexcept {}
   };
 
+  void destroy_frame() const noexcept {
+    loop::forget(coroutine_);
+    coroutine_.destroy();
+  }
+
   task_owner* owner_ = nullptr;
-  std::coroutine_handle<> coroutine_;  // who awaits it; of an owned one: itself
+  std::coroutine_handle<> coroutine_;  // its own
+  task_promise** awaited_ = nullptr;   // what refers to the task that it awaits; null: it awaits none
   std::exception_ptr error_;
-  std::uint64_t number_ = 0;
+  union {
+    std::uint64_t number_ = 0;  // of an owned one
+    task_promise* parent_;      // of an awaited one
+  };
 };
 
 template <class P>
@@ -155,39 +178,42 @@ class [[nodiscard]] task {
   using value_type = T;
 
   task() noexcept = default;
-  explicit task(std::coroutine_handle<promise_type> h) noexcept : coroutine_(h) {}
-  task(task&& other) noexcept : coroutine_(std::exchange(other.coroutine_, nullptr)) {}
+  explicit task(std::coroutine_handle<promise_type> h) noexcept : promise_(&h.promise()) { promise_->is_frame_of(h); }
+  task(task&& other) noexcept : promise_(std::exchange(other.promise_, nullptr)) {}
   task& operator=(task&& other) noexcept {
     if (this != &other) {
-      if (coroutine_) coroutine_.destroy();
-      coroutine_ = std::exchange(other.coroutine_, nullptr);
+      destroy();
+      promise_ = std::exchange(other.promise_, nullptr);
     }
     return *this;
   }
-  ~task() {
-    if (coroutine_) coroutine_.destroy();
-  }
-  explicit operator bool() const noexcept { return coroutine_ != nullptr; }
+  ~task() { destroy(); }
+  explicit operator bool() const noexcept { return promise_ != nullptr; }
 
   // co_await fetch(u), co_await std::move(t): once. Gives its result or throws what it ended with.
   bool await_ready() const noexcept {
-    assert(coroutine_ && "an empty task was awaited");
+    assert(promise_ && "an empty task was awaited");
     return false;
   }
   template <class P>
   void await_suspend(std::coroutine_handle<P> parent) noexcept {
     static_assert(penstock_promise<P>, "penstock: a task is awaited in a task; from ordinary code: run(task)");
-    coroutine_.promise().be_awaited(parent.promise(), parent);
-    coroutine_.promise().owner().on().go_on_with(coroutine_);
+    promise_->be_awaited(parent.promise(), promise_);
+    promise_->owner().on().go_on_with(promise_->coroutine());
   }
-  T await_resume() { return coroutine_.promise().result(); }
+  T await_resume() { return promise().result(); }
 
   // For an owner.
-  [[nodiscard]] promise_type& promise() const noexcept { return coroutine_.promise(); }
-  [[nodiscard]] std::coroutine_handle<promise_type> release() noexcept { return std::exchange(coroutine_, nullptr); }
+  [[nodiscard]] promise_type& promise() const noexcept { return static_cast<promise_type&>(*promise_); }
+  // The frame belongs to the caller from now on: task_promise::destroy().
+  promise_type& release() noexcept { return static_cast<promise_type&>(*std::exchange(promise_, nullptr)); }
 
  private:
-  std::coroutine_handle<promise_type> coroutine_;
+  void destroy() noexcept {
+    if (promise_) task_promise::destroy(*promise_);
+  }
+
+  task_promise* promise_ = nullptr;
 };
 
 // --- below: how ---

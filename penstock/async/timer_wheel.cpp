@@ -5,7 +5,9 @@
 namespace penstock {
 
 void timer_wheel::start(timer& t, std::int64_t time) noexcept {
-  t.time_ = time;
+  // The last tick that can be converted back to a time without an overflow: 292 years after the machine was started.
+  constexpr std::int64_t last = none >> tick_bits << tick_bits;
+  t.time_ = std::min(time, last);
   put(t);
 }
 
@@ -46,11 +48,11 @@ std::int64_t timer_wheel::next() noexcept {
   return s.height < 0 ? none : s.tick << tick_bits;
 }
 
-bool timer_wheel::expire(std::int64_t now, std::size_t most) noexcept {
+bool timer_wheel::expire(std::int64_t now, std::size_t most, const bool& go_on) noexcept {
   const std::int64_t to = now >> tick_bits;
   std::size_t called = 0;
-  call(overdue_, called);
-  for (;;) {
+  call(overdue_, called, go_on);
+  while (go_on) {
     const stop s = next_stop();
     if (s.height < 0 || s.tick > to) {
       now_ = std::max(now_, to);
@@ -64,15 +66,16 @@ bool timer_wheel::expire(std::int64_t now, std::size_t most) noexcept {
     those.take_all(w.at[place]);
     w.used[place / 64] &= ~(std::uint64_t{1} << (place % 64));
     if (s.height == 0) {
-      call(those, called);
+      call(those, called, go_on);
     } else {
       while (timer* const t = those.pop_front()) put(*t);
-      call(overdue_, called);  // those of the tick that has just come
+      call(overdue_, called, go_on);  // those of the tick that has just come
     }
   }
+  return false;
 }
 
-void timer_wheel::call(links<timer>& those, std::size_t& called) noexcept {
+void timer_wheel::call(links<timer>& those, std::size_t& called, const bool& go_on) noexcept {
   // They mostly lie in their order already: sleeps of one length, one after the other.
   for (const timer* t = those.front(); t != nullptr;) {
     const timer* const next = those.after(*t);
@@ -82,10 +85,11 @@ void timer_wheel::call(links<timer>& those, std::size_t& called) noexcept {
     }
     t = next;
   }
-  while (timer* const t = those.pop_front()) {
+  while (go_on && !those.empty()) {
     ++called;
-    t->due();
+    those.pop_front()->due();
   }
+  if (&those != &overdue_) overdue_.take_all(those);
 }
 
 // Merges runs of 1, 2, 4, ... timers, as a binary counter counts; of equal times the first stays the first.

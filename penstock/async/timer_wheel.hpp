@@ -51,14 +51,16 @@ class timer_wheel {
   timer_wheel(const timer_wheel&) = delete;
   timer_wheel& operator=(const timer_wheel&) = delete;
 
-  // REQUIRES: not started.
+  // Any time: one that has passed is due at once, one at the end of the clock never. REQUIRES: not started.
   void start(timer& t, std::int64_t time) noexcept;
-  // Those whose time has come, but no more ticks than it takes to call `most`. True if it came to the present.
-  bool expire(std::int64_t now, std::size_t most) noexcept;
+  // Calls those whose time has come, but no more ticks than it takes to call `most`, and none after `go_on` has become
+  // false. True if it came to the present.
+  bool expire(std::int64_t now, std::size_t most, const bool& go_on = always) noexcept;
   // When expire() should be called next; the largest number: not at all. It may find nothing to do then.
   [[nodiscard]] std::int64_t next() noexcept;
 
   static constexpr std::int64_t none = INT64_MAX;
+  static constexpr bool always = true;
 
  private:
   static constexpr int tick_bits = 16, digit_bits = 8, heights = 6;
@@ -74,7 +76,7 @@ class timer_wheel {
     std::int64_t tick = 0;
   };
   [[nodiscard]] stop next_stop() noexcept;
-  static void call(links<timer>& those, std::size_t& called) noexcept;
+  void call(links<timer>& those, std::size_t& called, const bool& go_on) noexcept;
   static void sort(links<timer>& those) noexcept;
   static void merge(links<timer>& earlier, links<timer>& later) noexcept;
 

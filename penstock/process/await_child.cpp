@@ -1,13 +1,10 @@
 #include <algorithm>
-#include <cerrno>
 #include <coroutine>
 #include <cstdint>
 #include <memory>
-#include <system_error>
 #include <utility>
 #include <vector>
 
-#include <fcntl.h>
 #include <poll.h>
 #include <sys/epoll.h>
 
@@ -48,24 +45,14 @@ class [[nodiscard]] any_ready final : private limited_wait {
   struct one final : watch {
     any_ready* all = nullptr;
     pollfd what{};
-    unique_fd own;
     bool begun = false;
 
     void begin(loop& where) {
-      const auto events = static_cast<std::uint32_t>(what.events);
-      try {
-        where.start(*this, what.fd, events);
-      } catch (const std::system_error& e) {
-        // Another task of this loop waits for the same: a process may be waited for by many.
-        if (e.code().value() != EEXIST) throw;
-        own.reset(::fcntl(what.fd, F_DUPFD_CLOEXEC, 3));
-        if (!own) throw std::system_error(errno, std::generic_category(), "fcntl(F_DUPFD_CLOEXEC)");
-        where.start(*this, own.get(), events);
-      }
+      where.start(*this, what.fd, static_cast<std::uint32_t>(what.events));
       begun = true;
     }
     void end(loop& where) noexcept {
-      if (std::exchange(begun, false)) where.stop(*this, own ? own.get() : what.fd);
+      if (std::exchange(begun, false)) where.stop(*this, what.fd);
     }
     void happened(std::uint32_t) noexcept override { all->go_on(); }
   };

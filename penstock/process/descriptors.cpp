@@ -85,33 +85,4 @@ bool limited_poll::wait(std::vector<pollfd>& fds, system::clock::time_point soon
   return ready > (woken ? 1 : 0);
 }
 
-namespace {
-sigset_t only_sigpipe() noexcept {
-  sigset_t set;
-  sigemptyset(&set);
-  sigaddset(&set, SIGPIPE);
-  return set;
-}
-}  // namespace
-
-no_sigpipe::no_sigpipe() noexcept {
-  sigset_t pending;
-  sigemptyset(&pending);
-  ::sigpending(&pending);
-  was_pending_ = ::sigismember(&pending, SIGPIPE) == 1;
-  const sigset_t set = only_sigpipe();
-  ::pthread_sigmask(SIG_BLOCK, &set, &former_);
-}
-
-no_sigpipe::~no_sigpipe() {
-  // One that was waiting before is not ours to take.
-  if (!was_pending_) {
-    const sigset_t set = only_sigpipe();
-    const timespec now{};
-    while (::sigtimedwait(&set, nullptr, &now) < 0 && errno == EINTR) {
-    }
-  }
-  ::pthread_sigmask(SIG_SETMASK, &former_, nullptr);
-}
-
 }  // namespace penstock::process

@@ -9,8 +9,8 @@
 #include <vector>
 
 #include <poll.h>
-#include <signal.h>
 
+#include <penstock/base/no_sigpipe.hpp>
 #include <penstock/base/system.hpp>
 #include <penstock/base/unique_fd.hpp>
 #include <penstock/base/wait_limit.hpp>
@@ -56,20 +56,6 @@ class limited_poll {
   const wait_limit& limit_;
   unique_fd wake_;
   std::optional<system::stop_callback<wake_up>> on_stop_;
-};
-
-// While it lives, a write of this thread to a pipe without a reader fails with EPIPE and nothing else happens. The
-// process's own SIGPIPE action is not touched: it belongs to the program.
-class no_sigpipe {
- public:
-  no_sigpipe() noexcept;
-  ~no_sigpipe();
-  no_sigpipe(const no_sigpipe&) = delete;
-  no_sigpipe& operator=(const no_sigpipe&) = delete;
-
- private:
-  sigset_t former_;
-  bool was_pending_;
 };
 
 }  // namespace penstock::process
