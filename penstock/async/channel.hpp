@@ -60,7 +60,7 @@ class channel {
     return conqueue_status::success;
   }
   expected<T, conqueue_status> try_pop() {
-    if (!has_item()) return unexpected(closed_ ? conqueue_status::closed : conqueue_status::empty);
+    if (!has_item()) return unexpected(has_ended() ? conqueue_status::closed : conqueue_status::empty);
     expected<T, conqueue_status> item(std::move(items_.front()));
     took();
     return item;
@@ -69,14 +69,16 @@ class channel {
   void close() noexcept {
     closed_ = true;
     while (waiting* const w = producers_.pop_front()) w->go_on();
-    while (waiting* const w = consumers_.pop_front()) w->go_on();
+    if (has_ended()) end_consumers();
   }
   [[nodiscard]] bool is_closed() const noexcept { return closed_; }
   [[nodiscard]] std::size_t size() const noexcept { return items_.size(); }
   [[nodiscard]] std::size_t capacity() const noexcept { return items_.capacity(); }
 
  private:
-  // One who was called has a promise: so much room, so many items, are his.
+  // Closed and drained. An item that is promised to a consumer counts: if that one is destroyed, the next takes it.
+  [[nodiscard]] bool has_ended() const noexcept { return closed_ && items_.empty(); }
+  // A consumer or producer that was called holds a promise of one item, or of room for one.
   [[nodiscard]] bool has_room() const noexcept { return items_.size() + promised_room_ < items_.capacity(); }
   [[nodiscard]] bool has_item() const noexcept { return items_.size() > promised_items_; }
 
@@ -88,6 +90,10 @@ class channel {
   void took() noexcept {
     items_.pop_front();
     call_producer();
+    if (has_ended()) end_consumers();
+  }
+  void end_consumers() noexcept {
+    while (waiting* const w = consumers_.pop_front()) w->go_on();
   }
   void call_consumer() noexcept {
     if (consumers_.empty() || !has_item()) return;
@@ -144,8 +150,10 @@ class [[nodiscard]] channel<T>::push_wait final : private waiting {
   }
   bool await_resume() {
     if (channel_.closed_) return false;
+    // The promise is kept until the item is in: if its move throws, the destructor passes the room on.
+    channel_.items_.emplace_back(std::move(item_));
     if (std::exchange(this->called_, false)) --channel_.promised_room_;
-    channel_.put(std::move(item_));
+    channel_.call_consumer();
     return true;
   }
 
@@ -163,7 +171,7 @@ class [[nodiscard]] channel<T>::pop_wait final : private waiting {
     --channel_.promised_items_;
     channel_.call_consumer();
   }
-  bool await_ready() const noexcept { return channel_.has_item() || channel_.closed_; }
+  bool await_ready() const noexcept { return channel_.has_item() || channel_.has_ended(); }
   void await_suspend(std::coroutine_handle<> h) noexcept {
     this->coroutine = h;
     channel_.consumers_.push_back(*this);

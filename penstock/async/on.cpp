@@ -37,16 +37,32 @@ void thread_pool::serve() {
     lock.unlock();
     j->work();
     lock.lock();
-    // Told under the mutex: whoever destroys the job, or ends the loop, takes it first.
+    // Posted under the mutex: a thread that destroys the job, or ends the loop, takes the mutex first.
     j->phase_ = phase::done;
     j->loop_->post(*j);
     done_.notify_all();
   }
 }
 
+void thread_pool::send_back(loop& to) noexcept {
+  for (job* j = line_.front(); j != nullptr;) {
+    job* const next = line_.after(*j);
+    if (j->loop_ == &to) {
+      j->unlink();
+      j->phase_ = phase::none;
+      to.soon(*j);
+    }
+    j = next;
+  }
+}
+
 void thread_pool::job::begin(std::coroutine_handle<> h) {
   coroutine_ = h;
   loop_ = &loop::here();
+  stand_in_line();
+}
+
+void thread_pool::job::stand_in_line() noexcept {
   const mutex_lock lock(pool_.mutex_);
   phase_ = phase::in_line;
   pool_.line_.push_back(*this);
@@ -56,7 +72,10 @@ void thread_pool::job::begin(std::coroutine_handle<> h) {
 void thread_pool::job::end() noexcept {
   mutex_lock lock(pool_.mutex_);
   unlink();
-  if (phase_ == phase::at_work) stop_work();
+  if (phase_ == phase::at_work) {
+    stop_work();
+    pool_.send_back(*loop_);
+  }
   while (phase_ == phase::at_work) pool_.done_.wait(lock);
   if (phase_ == phase::done && !delivered_) {
     lock.unlock();

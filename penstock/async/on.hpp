@@ -6,8 +6,11 @@
 //
 // THREADS     The function runs on a thread of the pool, everything else on the loop's. A pool may serve many loops.
 // ERRORS      What the function throws is thrown where it is awaited.
-// CANCELLING  A task that is destroyed while its function waits for a thread takes it back. While it runs, destroying waits
-//             for its end: it may refer to what is being destroyed. A function that takes a std::stop_token is asked to stop.
+// CANCELLING  A task that is destroyed while its function waits for a thread takes it back. While the function runs,
+//             destroying waits for its end, because it may refer to what is being destroyed; a function that takes a
+//             std::stop_token is asked to stop. For so long the loop stands still, so the pool begins none of its other
+//             functions: they may be next to be destroyed. Those whose tasks are still there when the loop goes on stand
+//             in line again.
 // ENDING      Destroying the pool: REQUIRES that nothing is awaited on it. Its threads are joined.
 // MEMORY      Nothing is allocated for a call; those that wait for a thread stand in line in their tasks.
 #pragma once
@@ -40,17 +43,17 @@ class thread_pool {
   ~thread_pool();
 
   enum class phase { none, in_line, at_work, done };
-  class job_state : public link {
+  class job_state {
    protected:
     friend class thread_pool;
     loop* loop_ = nullptr;
     phase phase_ = phase::none;  // guarded by the pool's mutex
   };
   // One call, in the task that awaits it.
-  class job : public job_state, public notice {
+  class job : public job_state, public chore, public notice {
    public:
     virtual void work() noexcept = 0;     // on the pool's thread
-    virtual void stop_work() noexcept {}  // somebody would like it to end; while work() runs
+    virtual void stop_work() noexcept {}  // a request to end; while work() runs
 
    protected:
     explicit job(thread_pool& pool) noexcept : pool_(pool) {}
@@ -61,6 +64,8 @@ class thread_pool {
     void end() noexcept;
 
    private:
+    void stand_in_line() noexcept;
+    void perform() noexcept final { stand_in_line(); }
     void delivered() noexcept final;
 
     thread_pool& pool_;
@@ -71,6 +76,8 @@ class thread_pool {
  private:
   void serve();
   void finish() noexcept;
+  // Takes the jobs of this loop out of the line, until the loop goes on.
+  void send_back(loop& to) noexcept PENSTOCK_REQUIRES(mutex_);
 
   mutex mutex_;  // guards what follows
   condition work_;

@@ -5,13 +5,17 @@
 //   auto first = co_await when_any(ask(a), ask(b));                           // a variant; first.index() tells which
 //   std::optional<page> p = co_await within(2s, fetch(u));                    // empty: the time was over
 //
-// RESULTS   void becomes std::monostate.
+// RESULTS   void becomes std::monostate, and T& a std::reference_wrapper<T>.
 // ERRORS    The first task that fails cancels the others, and its exception is thrown as it is.
-// ENDING    when_any: the first that ends, well or not, decides; the others are destroyed where they wait (task.hpp).
+// ENDING    when_any: the first that ends, well or not, decides; the others are destroyed where they wait (group.hpp), and
+//           none of them is resumed any more. So of when_any(pop(a), pop(b)) exactly one takes an item, the same goes for
+//           pushes, and what the first has taken reaches the caller, through any number of when_any and within. (A task
+//           that has taken an item and then waits for something else still has it when it is destroyed: one wait each.)
 #pragma once
 
 #include <cstddef>
 #include <exception>
+#include <functional>
 #include <optional>
 #include <tuple>
 #include <type_traits>
@@ -27,7 +31,9 @@
 namespace penstock {
 
 template <class T>
-using task_result = std::conditional_t<std::is_void_v<T>, std::monostate, T>;
+using task_result =
+    std::conditional_t<std::is_void_v<T>, std::monostate,
+                       std::conditional_t<std::is_reference_v<T>, std::reference_wrapper<std::remove_reference_t<T>>, T>>;
 
 namespace when_parts {
 
@@ -47,7 +53,7 @@ task<> first_into(task<T> t, std::optional<Out>& out, group& g) {
     co_await std::move(t);
     if (!out) out.emplace(std::in_place_index<I>);
   } else {
-    T value = co_await std::move(t);
+    task_result<T> value = co_await std::move(t);
     if (!out) out.emplace(std::in_place_index<I>, std::move(value));
   }
   g.cancel();
@@ -59,7 +65,7 @@ task<> first_of_many(task<T> t, std::size_t index, std::optional<std::pair<std::
     co_await std::move(t);
     if (!out) out.emplace(index, std::monostate{});
   } else {
-    T value = co_await std::move(t);
+    task_result<T> value = co_await std::move(t);
     if (!out) out.emplace(index, std::move(value));
   }
   g.cancel();
@@ -68,7 +74,7 @@ inline task<> cancel_at(wait_limit limit, group& g) {
   (void)co_await sleep_until(limit);
   g.cancel();
 }
-// As it is: of a few tasks the caller knows who can throw what.
+// The exception as it is: of a few tasks the caller knows which can throw what.
 inline task<> end_of(group& g) {
   try {
     (void)co_await g.wait();

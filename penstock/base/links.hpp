@@ -49,10 +49,12 @@ class links {
   [[nodiscard]] T* back() const noexcept { return empty() ? nullptr : static_cast<T*>(ends_.previous_); }
   // Null: it is the last, or the first.
   [[nodiscard]] T* after(const T& one) const noexcept {
-    return one.next_ == &ends_ ? nullptr : static_cast<T*>(one.next_);
+    link* const next = static_cast<const link&>(one).next_;
+    return next == &ends_ ? nullptr : static_cast<T*>(next);
   }
   [[nodiscard]] T* before(const T& one) const noexcept {
-    return one.previous_ == &ends_ ? nullptr : static_cast<T*>(one.previous_);
+    link* const previous = static_cast<const link&>(one).previous_;
+    return previous == &ends_ ? nullptr : static_cast<T*>(previous);
   }
   // REQUIRES: in no list.
   void push_back(T& one) noexcept {
