@@ -20,7 +20,8 @@
 //
 // STARTING  With the first question(), or resume().
 // ERRORS    What escapes is thrown by the call that made it run on: question(), send().
-// ENDING    Destroyed at a question: its frame, and those inside of it, are destroyed.
+// ENDING    Destroyed at a question: its frame, and those inside of it, are destroyed, from the innermost outwards, one
+//           after the other: the stack does not grow with the depth.
 // THREADS   One at a time; not bound to one, nor to a loop.
 // COST      2 to 3 ns for a send, at any depth.
 #pragma once
@@ -44,10 +45,14 @@ namespace generator_parts {
 template <class T>
 using value = std::conditional_t<std::is_void_v<T>, std::monostate, T>;
 
+template <class Question, class Answer>
+class promise_base;
+
 // What the outermost one has to do with its caller.
 template <class Question, class Answer>
 struct conversation {
-  std::coroutine_handle<> innermost;  // whom an answer goes to
+  std::coroutine_handle<> innermost;  // an answer goes to it
+  promise_base<Question, Answer>* innermost_promise = nullptr;
   std::optional<Question> question;
   value<Answer>* answer = nullptr;
   bool ended = false;
@@ -56,6 +61,7 @@ struct conversation {
 template <class Question, class Answer>
 class promise_base {
  public:
+  explicit promise_base(std::coroutine_handle<> own) noexcept : coroutine_(own) {}
   std::suspend_always initial_suspend() const noexcept { return {}; }
   auto final_suspend() const noexcept { return end{}; }
   void unhandled_exception() noexcept { error_ = std::current_exception(); }
@@ -68,9 +74,24 @@ class promise_base {
     return asking{talk_};
   }
 
-  void begin(conversation<Question, Answer>& talk, std::coroutine_handle<> parent) noexcept {
+  // parent, where: of one that another one awaits, and what refers to it there.
+  void begin(conversation<Question, Answer>& talk, promise_base* parent = nullptr,
+             promise_base** where = nullptr) noexcept {
     talk_ = &talk;
     parent_ = parent;
+    where_ = where;
+    is_innermost();
+  }
+  // Destroys the frame, and before it those inside of it, the innermost first.
+  static void destroy(promise_base& outermost) noexcept {
+    if (outermost.talk_ && !outermost.parent_)
+      for (promise_base* p = outermost.talk_->innermost_promise; p != &outermost;) {
+        promise_base* const parent = p->parent_;
+        *p->where_ = nullptr;
+        p->coroutine_.destroy();
+        p = parent;
+      }
+    outermost.coroutine_.destroy();
   }
   [[nodiscard]] conversation<Question, Answer>& talk() const noexcept { return *talk_; }
   void rethrow() const {
@@ -92,21 +113,29 @@ class promise_base {
     void await_suspend(std::coroutine_handle<P> h) const noexcept {
       const promise_base& p = h.promise();
       if (p.parent_)
-        p.talk_->innermost = p.parent_;
+        p.parent_->is_innermost();
       else
         p.talk_->ended = true;
     }
     void await_resume() const noexcept {}
   };
 
+  void is_innermost() noexcept {
+    talk_->innermost = coroutine_;
+    talk_->innermost_promise = this;
+  }
+
   conversation<Question, Answer>* talk_ = nullptr;
-  std::coroutine_handle<> parent_;
+  promise_base* parent_ = nullptr;
+  promise_base** where_ = nullptr;
+  const std::coroutine_handle<> coroutine_;  // its own
   std::exception_ptr error_;
 };
 
 template <class Question, class Answer, class Result>
 class promise final : public promise_base<Question, Answer> {
  public:
+  promise() noexcept : promise_base<Question, Answer>(std::coroutine_handle<promise>::from_promise(*this)) {}
   generator<Question, Answer, Result> get_return_object() noexcept;
   template <class R = Result>
     requires std::convertible_to<R&&, Result>
@@ -124,6 +153,7 @@ class promise final : public promise_base<Question, Answer> {
 template <class Question, class Answer>
 class promise<Question, Answer, void> final : public promise_base<Question, Answer> {
  public:
+  promise() noexcept : promise_base<Question, Answer>(std::coroutine_handle<promise>::from_promise(*this)) {}
   generator<Question, Answer, void> get_return_object() noexcept;
   void return_void() const noexcept {}
   void result() const { this->rethrow(); }
@@ -137,20 +167,19 @@ class [[nodiscard]] generator {
   using promise_type = generator_parts::promise<Question, Answer, Result>;
   using question_type = Question;
 
-  explicit generator(std::coroutine_handle<promise_type> h) noexcept : coroutine_(h) {}
-  generator(generator&& other) noexcept : coroutine_(std::exchange(other.coroutine_, nullptr)) {
-    assert((!coroutine_ || !talk_.innermost) && "a generator that has begun does not move");
+  explicit generator(std::coroutine_handle<promise_type> h) noexcept : promise_(&h.promise()) {}
+  generator(generator&& other) noexcept : promise_(std::exchange(other.promise_, nullptr)) {
+    assert((!promise_ || !talk_.innermost) && "a generator that has begun does not move");
   }
   generator& operator=(generator&&) = delete;
   ~generator() {
-    if (coroutine_) coroutine_.destroy();
+    if (promise_) base::destroy(*promise_);
   }
 
   // The open question; null: it has ended, and has a result.
   const Question* question() {
     if (!talk_.innermost) {
-      coroutine_.promise().begin(talk_, nullptr);
-      talk_.innermost = coroutine_;
+      promise_->begin(talk_);
       advance();
     }
     return talk_.question ? &*talk_.question : nullptr;
@@ -171,7 +200,7 @@ class [[nodiscard]] generator {
   // REQUIRES: it has ended. Once.
   Result result() {
     assert(talk_.ended && "a generator's result comes when question() is null");
-    return coroutine_.promise().result();
+    return promise().result();
   }
 
   // co_await in another generator with the same questions and answers.
@@ -179,11 +208,9 @@ class [[nodiscard]] generator {
   template <class P>
     requires std::derived_from<P, generator_parts::promise_base<Question, Answer>>
   void await_suspend(std::coroutine_handle<P> parent) noexcept {
-    auto& talk = parent.promise().talk();
-    coroutine_.promise().begin(talk, parent);
-    talk.innermost = coroutine_;
+    promise_->begin(parent.promise().talk(), &parent.promise(), &promise_);
   }
-  Result await_resume() { return coroutine_.promise().result(); }
+  Result await_resume() { return promise().result(); }
 
  private:
   // To the next question or the end; what ends inside on the way hands over to the one outside of it.
@@ -192,10 +219,12 @@ class [[nodiscard]] generator {
       talk_.innermost.resume();
     } while (!talk_.question && !talk_.ended);
     if (talk_.ended) [[unlikely]]
-      coroutine_.promise().rethrow();
+      promise_->rethrow();
   }
+  promise_type& promise() const noexcept { return static_cast<promise_type&>(*promise_); }
 
-  std::coroutine_handle<promise_type> coroutine_;
+  using base = generator_parts::promise_base<Question, Answer>;
+  base* promise_;
   generator_parts::conversation<Question, Answer> talk_;
 };
 

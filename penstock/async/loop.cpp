@@ -169,33 +169,44 @@ void loop::retract(notice& n) noexcept {
 // --- turns ---
 
 bool loop::run_nested(std::coroutine_handle<> first) noexcept {
-  if (depth_ >= deepest || has_had_its_turn()) return false;
+  if (depth_ + interruptions_ >= deepest || has_had_its_turn()) return false;
   ++depth_;
   resume(first);
   --depth_;
   return true;
 }
 
-void loop::cancel_now() noexcept {
-  interrupted_ = std::exchange(next_, nullptr);
+// A coroutine has suspended, and there is something to cancel. What would be resumed next may belong to it, so it is set
+// aside. Nothing is destroyed as long as another coroutine is running below this one: it may be one of those.
+void loop::interrupt() noexcept {
+  if (next_) interrupted_[interruptions_++] = std::exchange(next_, nullptr);
+  if (depth_ > 0) return;
   while (chore* const c = cancellations_.pop_front()) c->perform();
-  next_ = std::exchange(interrupted_, nullptr);
+}
+
+void loop::forget_interrupted(std::coroutine_handle<> frame) noexcept {
+  for (std::size_t i = 0; i < interruptions_; ++i)
+    if (interrupted_[i] == frame) interrupted_[i] = nullptr;
 }
 
 void loop::settle_all() noexcept {
   for (;;) {
-    if (!cancellations_.empty()) cancel_now();
-    ready_link* const r = first_.pop_front();
-    if (!r) return;
-    ++firsts_;
-    next_ = r->coroutine;
+    if (!cancellations_.empty()) interrupt();
+    if (interruptions_ != 0) {
+      next_ = std::exchange(interrupted_[--interruptions_], nullptr);
+    } else {
+      ready_link* const r = first_.pop_front();
+      if (!r) return;
+      ++firsts_;
+      next_ = r->coroutine;
+    }
     pump();
   }
 }
 
 void loop::run_ready(const bool& go_on) noexcept {
-  for (std::size_t i = 0; i < resumptions_per_turn && !has_had_its_turn() && go_on; ++i) {
-    if (!chores_.empty()) [[unlikely]] {
+  for (std::size_t i = 0; i < resumptions_per_turn && go_on; ++i) {
+    if (!chores_.empty() && !has_had_its_turn()) [[unlikely]] {
       chores_.pop_front()->perform();
       settle();
       continue;
@@ -203,6 +214,7 @@ void loop::run_ready(const bool& go_on) noexcept {
     ready_link* const r = ready_.pop_front();
     if (!r) return;
     resume(r->coroutine);
+    if (has_had_its_turn()) return;  // after one that is ready, whatever came before it
   }
 }
 

@@ -29,6 +29,7 @@
 // ERRORS      A second loop on one thread, run() inside of a task: std::logic_error. No descriptor left: std::system_error.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <cassert>
 #include <coroutine>
@@ -150,7 +151,8 @@ class loop {
   [[nodiscard]] bool run_nested(std::coroutine_handle<> first) noexcept;
   // The frame is about to be destroyed: it does not go on any more.
   static void forget(std::coroutine_handle<> frame) noexcept {
-    if (here_ && here_->interrupted_ == frame) here_->interrupted_ = nullptr;
+    if (here_ && here_->interruptions_ != 0) [[unlikely]]
+      here_->forget_interrupted(frame);
   }
   // ns; looked up once at most while a coroutine runs: for what is counted, not for what is awaited.
   [[nodiscard]] std::int64_t now() noexcept {
@@ -164,7 +166,7 @@ class loop {
 
  private:
   static constexpr std::size_t resumptions_per_turn = 256;
-  static constexpr int deepest = 32;
+  static constexpr std::size_t deepest = 32;
 
   void resume(std::coroutine_handle<> h) noexcept {
     now_ = 0;
@@ -175,15 +177,15 @@ class loop {
   void pump() noexcept {
     while (next_) {
       std::exchange(next_, nullptr).resume();
-      // Not from within a coroutine: it may be one of those that are destroyed.
-      if (!cancellations_.empty() && depth_ == 0) [[unlikely]]
-        cancel_now();
+      if (!cancellations_.empty()) [[unlikely]]
+        interrupt();
     }
   }
-  void cancel_now() noexcept;
+  void interrupt() noexcept;
+  void forget_interrupted(std::coroutine_handle<> frame) noexcept;
   // REQUIRES: no coroutine is running. What comes before everything that is ready.
   void settle() noexcept {
-    if (!cancellations_.empty() || !first_.empty()) settle_all();
+    if (!cancellations_.empty() || interruptions_ != 0 || !first_.empty()) settle_all();
   }
   void settle_all() noexcept;
   [[nodiscard]] bool has_had_its_turn() const noexcept { return firsts_ >= resumptions_per_turn; }
@@ -198,7 +200,9 @@ class loop {
 
   const std::uint64_t number_;
   std::coroutine_handle<> next_;
-  std::coroutine_handle<> interrupted_;  // resumed next, if it is still there after the cancellations
+  // Resumed after the cancellations, those that are still there. One for each depth at most.
+  std::array<std::coroutine_handle<>, deepest + 1> interrupted_;
+  std::size_t interruptions_ = 0;
   links<ready_link> ready_;
   links<ready_link> first_;
   links<chore> chores_;
@@ -207,7 +211,7 @@ class loop {
   std::size_t watches_ = 0;
   std::vector<watch*> watches_of_;  // by descriptor: the first of its list
   watch* told_next_ = nullptr;      // while one of a list is being told
-  int depth_ = 0;
+  std::size_t depth_ = 0;
   void* batch_ = nullptr;  // the events that poll() is telling about
   int batch_left_ = 0;
   std::int64_t now_ = 0;  // 0: not looked up
