@@ -197,9 +197,9 @@ void loop::settle_all() noexcept {
     } else {
       ready_link* const r = first_.pop_front();
       if (!r) return;
-      ++firsts_;
       next_ = r->coroutine;
     }
+    ++firsts_;
     pump();
   }
 }

@@ -207,7 +207,7 @@ class loop {
   links<ready_link> first_;
   links<chore> chores_;
   links<chore> cancellations_;
-  std::size_t firsts_ = 0;  // resumed from first_ since the loop last looked at the clock and the descriptors
+  std::size_t firsts_ = 0;  // resumed before what is ready, since the loop last looked at the clock and the descriptors
   std::size_t watches_ = 0;
   std::vector<watch*> watches_of_;  // by descriptor: the first of its list
   watch* told_next_ = nullptr;      // while one of a list is being told
