@@ -18,9 +18,7 @@ namespace penstock {
 
 namespace {
 
-[[noreturn]] void fail(const char* what, int error = errno) {
-  throw descriptor_error(what, error);
-}
+[[noreturn]] void fail(const char* what, int error = errno) { throw descriptor_error(what, error); }
 bool would_block() noexcept { return errno == EAGAIN || errno == EWOULDBLOCK; }
 
 struct socket_address {

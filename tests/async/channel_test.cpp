@@ -189,5 +189,64 @@ TEST(channel, cancelled_tasks_lose_nothing) {
   }
 }
 
+// The first consumer was called for the last item and destroyed before it went on: it is not lost, and the second consumer
+// was not told that the channel had ended.
+TEST(channel, the_last_item_of_a_closed_one_goes_to_the_next_if_a_consumer_is_destroyed) {
+  std::vector<int> first, second;
+  const auto all = [&]() -> task<> {
+    channel<int> c(1);
+    group behind;
+    {
+      group before;
+      before.add(consume(c, first));
+      behind.add(consume(c, second));
+      EXPECT_EQ(c.try_push(1), conqueue_status::success);
+      c.close();
+      for (int i = 0; i < 2; ++i) EXPECT_EQ(c.try_pop().error(), conqueue_status::empty);
+    }
+    co_await behind.wait();
+    EXPECT_EQ(c.try_pop().error(), conqueue_status::closed);
+  };
+  run(all());
+  EXPECT_TRUE(first.empty());
+  EXPECT_EQ(second, std::vector<int>{1});
+}
+
+struct throwing {
+  explicit throwing(int n) : number(n) {}
+  throwing(const throwing& other) : number(other.number) {}
+  throwing(throwing&& other) : number(other.number) {
+    if (armed && number == 1) throw std::runtime_error("moved");
+  }
+  throwing& operator=(const throwing&) = delete;
+  static inline bool armed = false;
+  int number;
+};
+
+TEST(channel, room_for_an_item_that_cannot_be_moved_in_goes_to_the_next) {
+  const auto push_one = [](channel<throwing>& c, int number) -> task<> {
+    throwing item(number);
+    try {
+      (void)co_await c.push(std::move(item));
+      EXPECT_EQ(number, 2);
+    } catch (const std::runtime_error&) {
+      EXPECT_EQ(number, 1);
+    }
+  };
+  const auto all = [&]() -> task<> {
+    channel<throwing> c(1);
+    throwing::armed = false;
+    EXPECT_EQ(c.try_push(throwing(0)), conqueue_status::success);
+    group g;
+    g.add(push_one(c, 1));
+    g.add(push_one(c, 2));
+    throwing::armed = true;
+    EXPECT_EQ(c.try_pop()->number, 0);
+    co_await g.wait();
+    EXPECT_EQ(c.try_pop()->number, 2);
+  };
+  run(all());
+}
+
 }  // namespace
 }  // namespace penstock

@@ -2,6 +2,7 @@
 #include <array>
 #include <chrono>
 #include <cstddef>
+#include <functional>
 #include <string>
 #include <system_error>
 #include <vector>
@@ -9,6 +10,8 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/eventfd.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <penstock/async/descriptor.hpp>
@@ -183,6 +186,159 @@ TEST(descriptor, readiness_of_one_that_belongs_to_somebody_else) {
     co_await readable(event.get());  // it still is
   };
   run(all());
+}
+
+TEST(descriptor, writing_to_a_pipe_whose_reader_is_gone_is_an_error_and_no_signal) {
+  const auto all = []() -> task<> {
+    int both[2];
+    EXPECT_EQ(::pipe2(both, O_CLOEXEC), 0);
+    descriptor to{unique_fd(both[1])};
+    ::close(both[0]);
+    int error = 0;
+    try {
+      co_await async_write(to, std::string_view("x"));
+    } catch (const std::system_error& e) {
+      error = e.code().value();
+    }
+    EXPECT_EQ(error, EPIPE);
+  };
+  run(all());
+}
+
+struct both_ends {
+  both_ends() {
+    int both[2];
+    EXPECT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, both), 0);
+    here = unique_fd(both[0]);
+    there = unique_fd(both[1]);
+  }
+  unique_fd here, there;
+};
+task<> until_readable(int fd, int& went_on) {
+  co_await readable(fd);
+  ++went_on;
+}
+task<> until_writable(int fd, int& went_on) {
+  co_await writable(fd);
+  ++went_on;
+}
+task<> reads_one(descriptor& d, int& went_on) {
+  std::array<char, 1> byte;
+  const std::size_t count = co_await async_read(d, byte);
+  EXPECT_EQ(count, 1u);
+  ++went_on;
+}
+
+TEST(descriptor, any_number_of_tasks_wait_for_one) {
+  int read = 0, written = 0;
+  const auto all = [&]() -> task<> {
+    both_ends ends;
+    const int fd = ends.here.get();
+    group g;
+    for (int i = 0; i < 3; ++i) g.add(until_readable(fd, read));
+    for (int i = 0; i < 2; ++i) g.add(until_writable(fd, written));
+    {
+      group given_up;
+      given_up.add(until_readable(fd, read));
+    }
+    while (written < 2) co_await yield_to_others();
+    EXPECT_EQ(read, 0);
+    EXPECT_EQ(::send(ends.there.get(), "x", 1, MSG_NOSIGNAL), 1);
+    co_await g.wait();
+    co_await readable(fd);  // it still is
+  };
+  run(all());
+  EXPECT_EQ(read, 3);
+}
+
+TEST(descriptor, tasks_that_read_one_socket_get_one_byte_each_whatever_else_waits_for_it) {
+  int read = 0, told = 0;
+  const auto all = [&]() -> task<> {
+    both_ends ends;
+    const int fd = ends.here.get();
+    descriptor d(std::move(ends.here));
+    group g;
+    for (int i = 0; i < 3; ++i) g.add(reads_one(d, read));
+    g.add(until_readable(fd, told));
+    for (int i = 0; i < 3; ++i) {
+      for (int k = 0; k < 3; ++k) co_await yield_to_others();
+      EXPECT_EQ(read, i);
+      EXPECT_EQ(::send(ends.there.get(), "x", 1, MSG_NOSIGNAL), 1);
+      while (read == i) co_await yield_to_others();
+    }
+    co_await g.wait();
+  };
+  run(all());
+  EXPECT_EQ(told, 1);
+}
+
+TEST(descriptor, a_number_that_was_closed_and_given_again_is_waited_for_anew) {
+  int never = 0, read = 0;
+  const auto all = [&]() -> task<> {
+    group stale, g;
+    both_ends first;
+    const int number = first.here.get();
+    stale.add(until_readable(number, never));
+    first.here.reset();  // against the rules: a task waits for it
+    both_ends second;
+    EXPECT_EQ(second.here.get(), number);
+    g.add(until_readable(number, read));
+    EXPECT_EQ(::send(second.there.get(), "x", 1, MSG_NOSIGNAL), 1);
+    co_await g.wait();
+  };
+  run(all());
+  EXPECT_EQ(read, 1);
+  EXPECT_EQ(never, 0);
+}
+
+// --- without a descriptor left ---
+
+class no_descriptor_left {
+ public:
+  no_descriptor_left() {
+    ::getrlimit(RLIMIT_NOFILE, &former_);
+    const unique_fd next(::dup(0));
+    rlimit none = former_;
+    none.rlim_cur = static_cast<rlim_t>(next.get());
+    EXPECT_EQ(::setrlimit(RLIMIT_NOFILE, &none), 0);
+  }
+  ~no_descriptor_left() { ::setrlimit(RLIMIT_NOFILE, &former_); }
+
+ private:
+  rlimit former_{};
+};
+void expect_emfile(const std::function<void()>& what) {
+  try {
+    what();
+    ADD_FAILURE() << "there was one left";
+  } catch (const std::system_error& e) {
+    EXPECT_EQ(e.code(), std::errc::too_many_files_open);
+    EXPECT_NE(std::string(e.what()).find("ulimit -n"), std::string::npos) << e.what();
+  }
+}
+
+TEST(descriptor, without_one_left_the_error_has_its_number_and_says_what_to_do) {
+  const auto nothing = []() -> task<> { co_return; };
+  const auto accepts = []() -> task<> {
+    descriptor listener = listen_on("127.0.0.1", 0);
+    descriptor client = co_await async_connect("127.0.0.1", port_of(listener));
+    const no_descriptor_left here;
+    (void)co_await async_accept(listener);
+  };
+  const auto connects = []() -> task<> {
+    const no_descriptor_left here;
+    (void)co_await async_connect("127.0.0.1", 1);
+  };
+  expect_emfile([&] {
+    const no_descriptor_left here;
+    run(nothing());
+  });
+  expect_emfile([&] {
+    const no_descriptor_left here;
+    (void)listen_on("127.0.0.1", 0);
+  });
+  expect_emfile([&] { run(accepts()); });
+  expect_emfile([&] { run(connects()); });
 }
 
 }  // namespace

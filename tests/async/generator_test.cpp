@@ -185,5 +185,10 @@ TEST(generator, destroyed_at_a_question_it_leaves_nothing) {
   EXPECT_EQ(held.use_count(), 1);
 }
 
+TEST(generator, one_of_any_depth_is_destroyed_at_a_question_without_a_growing_stack) {
+  auto g = sums_within(200'000);
+  EXPECT_EQ(*g.question(), 1);
+}
+
 }  // namespace
 }  // namespace penstock

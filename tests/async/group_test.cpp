@@ -266,5 +266,80 @@ TEST(group, nothing_is_left_of_random_trees) {
   EXPECT_GT(failed, 0);
 }
 
+// --- room ---
+
+task<> takes_room(group& g, int& went_on) {
+  co_await g.room();
+  ++went_on;
+}
+task<> takes_room_and_fills_it(group& g, int& most) {
+  co_await g.room();
+  EXPECT_LT(g.under_way(), 2u);
+  int ended = 0;
+  g.add(sleeps(1us, ended));
+  most = std::max(most, static_cast<int>(g.under_way()));
+}
+
+TEST(group, room_that_the_first_in_line_does_not_use_goes_to_the_next) {
+  int went_on = 0, ended = 0;
+  const auto all = [&]() -> task<> {
+    group g({.in_flight = 1});
+    g.add(sleeps(1us, ended));
+    group waiting;
+    for (int i = 0; i < 5; ++i) waiting.add(takes_room(g, went_on));
+    co_await waiting.wait();
+  };
+  run(all());
+  EXPECT_EQ(went_on, 5);
+}
+
+TEST(group, room_that_was_promised_to_a_task_that_is_destroyed_goes_to_the_next) {
+  int first = 0, second = 0;
+  const auto all = [&]() -> task<> {
+    group g({.in_flight = 1});
+    group behind;
+    group before;
+    const auto at_once = [](group& all_before) -> task<> {
+      co_await yield_to_others();
+      all_before.cancel();  // after the end of this task the first in line has room, and has not gone on
+    };
+    g.add(at_once(before));
+    before.add(takes_room(g, first));
+    behind.add(takes_room(g, second));
+    co_await behind.wait();
+  };
+  run(all());
+  EXPECT_EQ(first, 0);
+  EXPECT_EQ(second, 1);
+}
+
+TEST(group, room_is_promised_to_as_many_as_fit_in) {
+  int most = 0;
+  const auto all = [&]() -> task<> {
+    group g({.in_flight = 2});
+    group waiting;
+    for (int i = 0; i < 100; ++i) waiting.add(takes_room_and_fills_it(g, most));
+    co_await waiting.wait();
+    co_await g.wait();
+  };
+  run(all());
+  EXPECT_EQ(most, 2);
+}
+
+TEST(group, a_cancelled_one_lets_those_go_on_that_wait_for_room) {
+  int went_on = 0;
+  const auto all = [&]() -> task<> {
+    group g({.in_flight = 1});
+    int ended = 0;
+    g.add(sleeps(1h, ended));
+    group waiting;
+    for (int i = 0; i < 3; ++i) waiting.add(takes_room(g, went_on));
+    g.cancel();
+    co_await waiting.wait();
+  };
+  run(all());
+  EXPECT_EQ(went_on, 3);
+}
+
 }  // namespace
 }  // namespace penstock

@@ -125,5 +125,56 @@ TEST(on_pool, calls_that_end_while_they_are_destroyed) {
 
 TEST(on_pool, needs_a_thread) { EXPECT_THROW(thread_pool(0), std::invalid_argument); }
 
+TEST(on_pool, nothing_is_begun_while_the_calls_of_a_group_are_destroyed) {
+  thread_pool pool(1);
+  std::atomic<int> begun = 0;
+  std::latch at_work(1);
+  const auto works = [](thread_pool& p, std::atomic<int>& n, std::latch& w) -> task<> {
+    const auto until_told = [&n, &w](std::stop_token stop) {
+      if (n++ == 0) w.count_down();
+      while (!stop.stop_requested()) std::this_thread::yield();
+    };
+    co_await on(p, until_told);
+  };
+  const auto all = [&]() -> task<> {
+    group g;
+    for (int i = 0; i < 20; ++i) g.add(works(pool, begun, at_work));
+    at_work.wait();
+    co_return;
+  };
+  run(all());
+  EXPECT_EQ(begun, 1);
+}
+
+// Those that were taken out of the line meanwhile stand in it again.
+TEST(on_pool, calls_that_are_not_destroyed_are_done_after_the_others_were) {
+  thread_pool pool(1);
+  std::atomic<int> done = 0;
+  std::latch at_work(1);
+  const auto works = [](thread_pool& p, std::latch& w) -> task<> {
+    const auto until_told = [&w](std::stop_token stop) {
+      w.count_down();
+      while (!stop.stop_requested()) std::this_thread::yield();
+    };
+    co_await on(p, until_told);
+  };
+  const auto counts = [](thread_pool& p, std::atomic<int>& n) -> task<> {
+    const auto count = [&n] { ++n; };
+    co_await on(p, count);
+  };
+  const auto all = [&]() -> task<> {
+    group stay;
+    {
+      group g;
+      g.add(works(pool, at_work));
+      at_work.wait();
+      for (int i = 0; i < 10; ++i) stay.add(counts(pool, done));
+    }
+    co_await stay.wait();
+  };
+  run(all());
+  EXPECT_EQ(done, 10);
+}
+
 }  // namespace
 }  // namespace penstock

@@ -1,5 +1,6 @@
 // Tasks on one loop: results, errors, order, time, and that a task destroyed anywhere leaves nothing behind.
 #include <chrono>
+#include <limits>
 #include <memory>
 #include <stdexcept>
 #include <stop_token>
@@ -13,6 +14,7 @@
 #include <penstock/async/run.hpp>
 #include <penstock/async/sleep.hpp>
 #include <penstock/async/task.hpp>
+#include <penstock/async/when.hpp>
 
 namespace penstock {
 namespace {
@@ -162,6 +164,100 @@ TEST(run, on_many_threads_at_once) {
     });
   threads.clear();
   EXPECT_EQ(total, 800);
+}
+
+struct tells_its_end {
+  std::vector<int>* order;
+  int number;
+  ~tells_its_end() { order->push_back(number); }
+};
+task<> waits_inside(int depth, std::vector<int>& order) {
+  const tells_its_end here{&order, depth};
+  if (depth == 0)
+    co_await sleep_for(1h);
+  else
+    co_await waits_inside(depth - 1, order);
+}
+
+TEST(task, a_chain_of_any_length_is_destroyed_from_the_inside_without_a_growing_stack) {
+  std::vector<int> order;
+  constexpr int depth = 200'000;
+  const auto all = [&]() -> task<> {
+    {
+      group g;
+      g.add(waits_inside(depth, order));
+    }
+    EXPECT_EQ(order.size(), depth + 1u);
+    co_return;
+  };
+  run(all());
+  for (int i = 0; i <= depth; ++i) ASSERT_EQ(order[static_cast<std::size_t>(i)], i);
+  // By a stop, too.
+  order.clear();
+  std::stop_source stop;
+  const auto stops = [](std::stop_source& s, std::vector<int>& o) -> task<> {
+    s.request_stop();
+    co_await waits_inside(depth, o);
+  };
+  EXPECT_FALSE(run(stops(stop, order), stop.get_token()));
+  EXPECT_EQ(order.size(), depth + 1u);
+}
+
+TEST(run, inside_of_a_task_is_an_error_that_says_so_and_the_loop_goes_on) {
+  const auto inner = []() -> task<int> {
+    co_await sleep_for(0ns);
+    co_return 7;
+  };
+  const auto outer = [&]() -> task<int> {
+    EXPECT_THROW((void)run(inner()), std::logic_error);
+    EXPECT_THROW((void)run(inner(), std::stop_token{}), std::logic_error);
+    co_await sleep_for(0ns);
+    co_return co_await inner();
+  };
+  EXPECT_EQ(run(outer()), 7);
+}
+
+// --- the ends of the clock ---
+
+task<> sleeps_until(system::clock::time_point when) { co_await sleep_until(when); }
+task<> sleeps_within(wait_limit limit) { (void)co_await sleep_until(limit); }
+task<> sleeps_a_ms() { co_await sleep_for(1ms); }
+template <class Duration>
+task<> sleeps_for(Duration how_long) {
+  co_await sleep_for(how_long);
+}
+bool is_longer_than_a_ms(task<> t) {
+  const auto both = [](task<> one) -> task<std::size_t> {
+    const auto first = co_await when_any(std::move(one), sleeps_a_ms());
+    co_return first.index();
+  };
+  return run(both(std::move(t))) == 1;
+}
+
+TEST(sleeping, for_ever_and_into_the_past) {
+  using seconds = std::chrono::duration<double>;
+  using float_hours = std::chrono::duration<float, std::ratio<3600>>;
+  constexpr double endless = std::numeric_limits<double>::infinity();
+  constexpr auto end = system::clock::time_point::max(), start = system::clock::time_point::min();
+  EXPECT_TRUE(is_longer_than_a_ms(sleeps_for(std::chrono::nanoseconds::max())));
+  EXPECT_TRUE(is_longer_than_a_ms(sleeps_for(std::chrono::hours::max())));
+  EXPECT_TRUE(is_longer_than_a_ms(sleeps_for(seconds(endless))));
+  EXPECT_TRUE(is_longer_than_a_ms(sleeps_for(float_hours(std::numeric_limits<float>::max()))));
+  EXPECT_TRUE(is_longer_than_a_ms(sleeps_for(end - system::clock::now())));
+  for (const auto before_the_end : {0ns, 1ns, 65'535ns, 65'536ns, 65'537ns, 1'000'000ns}) {
+    EXPECT_TRUE(is_longer_than_a_ms(sleeps_until(end - before_the_end)));
+    EXPECT_TRUE(is_longer_than_a_ms(sleeps_within(end - before_the_end)));
+  }
+  for (const auto after_the_start : {0ns, 1ns, 65'535ns, 65'537ns}) {
+    run(sleeps_until(start + after_the_start));
+    run(sleeps_within(start + after_the_start));
+  }
+  run(sleeps_until({}));
+  run(sleeps_for(-1ns));
+  run(sleeps_for(std::chrono::nanoseconds::min()));
+  run(sleeps_for(std::chrono::hours::min()));
+  run(sleeps_for(seconds(-endless)));
+  run(sleeps_for(seconds(std::numeric_limits<double>::quiet_NaN())));
 }
 
 }  // namespace

@@ -1,5 +1,7 @@
 // when_all, when_any, within: results of all kinds, the first failure as it is, and nothing left of the others.
+#include <atomic>
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <stdexcept>
@@ -10,8 +12,11 @@
 
 #include <gtest/gtest.h>
 
+#include <penstock/async/channel.hpp>
+#include <penstock/async/queue_ends.hpp>
 #include <penstock/async/run.hpp>
 #include <penstock/async/sleep.hpp>
+#include <penstock/async/stage.hpp>
 #include <penstock/async/task.hpp>
 #include <penstock/async/when.hpp>
 
@@ -94,6 +99,64 @@ TEST(within, gives_the_result_in_time_or_nothing) {
   EXPECT_EQ(held.use_count(), 1);
   const auto failing = []() -> task<> { (void)co_await within(1h, fails_after(1us)); };
   EXPECT_THROW(run(failing()), std::out_of_range);
+}
+
+task<int&> refers_to(int& n) {
+  co_await sleep_for(0ns);
+  co_return n;
+}
+
+TEST(when_all, results_may_be_references) {
+  int one = 1, two = 2;
+  const auto all = [&]() -> task<> {
+    auto both = co_await when_all(refers_to(one), refers_to(two));
+    EXPECT_EQ(&std::get<0>(both).get(), &one);
+    EXPECT_EQ(&std::get<1>(both).get(), &two);
+    std::vector<task<int&>> tasks;
+    tasks.push_back(refers_to(one));
+    tasks.push_back(refers_to(two));
+    const std::vector<std::reference_wrapper<int>> many = co_await when_all(std::move(tasks));
+    EXPECT_EQ(&many[1].get(), &two);
+    auto any = co_await when_any(refers_to(one), nothing_after(1h));
+    EXPECT_EQ(&std::get<0>(any).get(), &one);
+    std::vector<task<int&>> again;
+    again.push_back(refers_to(two));
+    auto any_of_many = co_await when_any(std::move(again));
+    EXPECT_EQ(&any_of_many.second.get(), &two);
+    auto in_time = co_await within(1h, refers_to(one));
+    EXPECT_EQ(&in_time->get(), &one);
+  };
+  run(all());
+}
+
+// Tasks are items like others.
+TEST(task_as_an_item, goes_through_queues_channels_and_tasks) {
+  const auto all = []() -> task<int> {
+    bounded_queue<task<int>> queue(2);
+    channel<task<int>> c(1);
+    (void)queue.push(after(0ns, 1));
+    (void)co_await async_push(queue, after(0ns, 2));
+    auto first = co_await async_pop(queue);
+    (void)co_await c.push(std::move(*first));
+    auto again = co_await c.pop();
+    const int one = co_await std::move(*again);
+    auto second = queue.try_pop();
+    const int two = co_await std::move(*second);
+    co_return one * 10 + two;
+  };
+  EXPECT_EQ(run(all()), 12);
+}
+
+TEST(task_as_an_item, goes_through_stages_of_both_kinds) {
+  const std::vector<int> numbers{1, 2, 3};
+  std::atomic<int> sum = 0;
+  const auto adds = [&](task<int> t) -> task<> {
+    const int n = co_await std::move(t);
+    sum += n;
+  };
+  (void)(from(numbers) | stage("make", [](int n) { return after(0ns, n); }) |
+         stage("pass on", [](task<int> t) { return t; }) | sink("await", adds, {.in_flight = 2}) | penstock::run());
+  EXPECT_EQ(sum, 6);
 }
 
 }  // namespace
