@@ -272,10 +272,9 @@ task<> takes_room(group& g, int& went_on) {
   co_await g.room();
   ++went_on;
 }
-task<> takes_room_and_fills_it(group& g, int& most) {
+task<> takes_room_and_fills_it(group& g, int& most, int& ended) {
   co_await g.room();
   EXPECT_LT(g.under_way(), 2u);
-  int ended = 0;
   g.add(sleeps(1us, ended));
   most = std::max(most, static_cast<int>(g.under_way()));
 }
@@ -314,16 +313,17 @@ TEST(group, room_that_was_promised_to_a_task_that_is_destroyed_goes_to_the_next)
 }
 
 TEST(group, room_is_promised_to_as_many_as_fit_in) {
-  int most = 0;
+  int most = 0, ended = 0;
   const auto all = [&]() -> task<> {
     group g({.in_flight = 2});
     group waiting;
-    for (int i = 0; i < 100; ++i) waiting.add(takes_room_and_fills_it(g, most));
+    for (int i = 0; i < 100; ++i) waiting.add(takes_room_and_fills_it(g, most, ended));
     co_await waiting.wait();
     co_await g.wait();
   };
   run(all());
   EXPECT_EQ(most, 2);
+  EXPECT_EQ(ended, 100);
 }
 
 TEST(group, a_cancelled_one_lets_those_go_on_that_wait_for_room) {
