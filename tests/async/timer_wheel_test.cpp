@@ -150,5 +150,20 @@ TEST(timer_wheel, agrees_with_a_sorted_list) {
   }
 }
 
+TEST(timer_wheel, one_at_either_end_of_the_clock_is_due_at_once_or_never) {
+  recorder r;
+  timer_wheel wheel(5 * tick);
+  alarm past(r), future(r), nearly(r);
+  past.at = INT64_MIN;
+  future.at = INT64_MAX;
+  nearly.at = INT64_MAX - 1;
+  for (alarm* const a : {&past, &future, &nearly}) wheel.start(*a, a->at);
+  wheel.expire(6 * tick, 1000);
+  EXPECT_TRUE(past.was_called);
+  EXPECT_GT(wheel.next(), 6 * tick);
+  wheel.expire(std::int64_t{1} << 61, 1000);
+  EXPECT_FALSE(future.was_called || nearly.was_called);
+}
+
 }  // namespace
 }  // namespace penstock
