@@ -11,6 +11,7 @@
 #include <penstock/async/limited_wait.hpp>
 #include <penstock/async/loop.hpp>
 #include <penstock/process/await_child.hpp>
+#include <penstock/process/descriptors.hpp>
 
 namespace penstock::process {
 namespace {

@@ -18,12 +18,24 @@ exit_status status_of_chain(std::span<const exit_status> members, pipefail how) 
   return members.back();
 }
 
+namespace {
+pipe_ends pipe_of(const command& member) {
+  try {
+    return make_pipe();
+  } catch (const std::system_error& e) {
+    throw spawn_error(
+        spawn_error::part::descriptor, e.code().value(),
+        "cannot start " + shell_quoted(member.words().empty() ? "" : member.words().front()) + ": a pipe for it");
+  }
+}
+}  // namespace
+
 chain::chain(const command_row& row, spawn_options options) {
   const std::size_t count = row.commands().size();
   if (count == 0) throw std::invalid_argument("penstock: a chain without commands");
   unique_fd all_errors;
   if (options.err.what() == redirect::kind::pipe) {
-    pipe_ends ends = make_pipe();
+    pipe_ends ends = pipe_of(row.commands().front());
     err_ = std::move(ends.read);
     all_errors = std::move(ends.write);
   }
@@ -37,7 +49,7 @@ chain::chain(const command_row& row, spawn_options options) {
     if (i + 1 == count) {
       mine.out = std::move(options.out);
     } else {
-      between = make_pipe();
+      between = pipe_of(row.commands()[i]);
       mine.out = redirect::descriptor(std::move(between.write));
     }
     switch (options.err.what()) {

@@ -13,9 +13,15 @@
 
 namespace penstock::process {
 
+unique_fd duplicate_above(int fd, int least) noexcept {
+  unique_fd copy(::fcntl(fd, F_DUPFD_CLOEXEC, least));
+  if (!copy && errno == EINVAL) errno = EMFILE;
+  return copy;
+}
+
 unique_fd moved_above(unique_fd fd, int least) {
   if (fd.get() >= least || !fd) return fd;
-  unique_fd higher(::fcntl(fd.get(), F_DUPFD_CLOEXEC, least));
+  unique_fd higher = duplicate_above(fd.get(), least);
   if (!higher) throw std::system_error(errno, std::generic_category(), "fcntl(F_DUPFD_CLOEXEC)");
   return higher;
 }

@@ -25,6 +25,9 @@ struct pipe_ends {
 [[nodiscard]] pipe_ends make_pipe();
 // The same for a pair of connected stream sockets.
 [[nodiscard]] std::pair<unique_fd, unique_fd> make_socket_pair();
+// A copy, close-on-exec, with at least the number `least`. None: errno says why; EMFILE where the limit allows no such
+// number.
+[[nodiscard]] unique_fd duplicate_above(int fd, int least = 3) noexcept;
 // The descriptor itself if it is at least `least`, else a copy that is.
 [[nodiscard]] unique_fd moved_above(unique_fd fd, int least = 3);
 void set_nonblocking(int fd, bool on) noexcept;

@@ -11,6 +11,7 @@
 
 #include <fcntl.h>
 #include <spawn.h>
+#include <sys/eventfd.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -25,13 +26,19 @@ namespace {
 
 constexpr std::array standard_names{"input", "output", "errors"};
 
-// posix_spawn's two objects, and what must not fail for want of memory, said once.
-void check(int error, const char* what) {
-  if (error) throw spawn_error(spawn_error::part::system, error, what);
+spawn_error cannot_start(const command& what, int error, const std::string& why,
+                         spawn_error::part part = spawn_error::part::program) {
+  return {part, error, "cannot start " + shell_quoted(what.words().front()) + why};
+}
+
+// posix_spawn's two objects. Preparing them fails for want of memory, and with EBADF for a descriptor, known to be open,
+// that a lowered limit of descriptors no longer allows.
+void check(const command& what, int error) {
+  if (error) throw cannot_start(what, error == EBADF ? EMFILE : error, "", spawn_error::part::system);
 }
 class file_actions {
  public:
-  file_actions() { check(::posix_spawn_file_actions_init(&raw_), "posix_spawn_file_actions_init"); }
+  explicit file_actions(const command& what) { check(what, ::posix_spawn_file_actions_init(&raw_)); }
   ~file_actions() { ::posix_spawn_file_actions_destroy(&raw_); }
   file_actions(const file_actions&) = delete;
   file_actions& operator=(const file_actions&) = delete;
@@ -42,7 +49,7 @@ class file_actions {
 };
 class spawn_attributes {
  public:
-  spawn_attributes() { check(::posix_spawnattr_init(&raw_), "posix_spawnattr_init"); }
+  explicit spawn_attributes(const command& what) { check(what, ::posix_spawnattr_init(&raw_)); }
   ~spawn_attributes() { ::posix_spawnattr_destroy(&raw_); }
   spawn_attributes(const spawn_attributes&) = delete;
   spawn_attributes& operator=(const spawn_attributes&) = delete;
@@ -60,10 +67,7 @@ void check_words(const command& what) {
     throw std::invalid_argument("penstock: a zero byte in the name of a directory");
 }
 
-spawn_error cannot_start(const command& what, int error, const std::string& why,
-                         spawn_error::part part = spawn_error::part::program) {
-  return {part, error, "cannot start " + shell_quoted(what.words().front()) + why};
-}
+bool is_shortage(int error) { return error == EAGAIN || error == ENOMEM || error == EMFILE || error == ENFILE; }
 
 std::string here() {
   std::string path(PATH_MAX, '\0');
@@ -119,12 +123,14 @@ struct source {
   unique_fd own;
 };
 
+std::string name_of_standard(std::size_t which) { return "standard " + std::string(standard_names[which]); }
+
 unique_fd open_file(const command& what, const std::filesystem::path& path, int flags, std::size_t which) {
   unique_fd file(::open(path.c_str(), flags | O_CLOEXEC | O_NOCTTY, 0666));
   if (!file)
-    throw cannot_start(what, errno, ": standard " + std::string(standard_names[which]) + ", file " + path.string(),
+    throw cannot_start(what, errno, ": " + name_of_standard(which) + ", file " + path.string(),
                        spawn_error::part::descriptor);
-  return moved_above(std::move(file));
+  return file;
 }
 
 // `ours`: where the end of a pipe that stays here goes.
@@ -154,10 +160,25 @@ source source_of(const command& what, const redirect& where, std::size_t which, 
       break;
   }
   if (::fcntl(where.get(), F_GETFD) < 0)
-    throw cannot_start(
-        what, errno, ": standard " + std::string(standard_names[which]) + ", descriptor " + std::to_string(where.get()),
-        spawn_error::part::descriptor);
+    throw cannot_start(what, errno, ": " + name_of_standard(which) + ", descriptor " + std::to_string(where.get()),
+                       spawn_error::part::descriptor);
   return {where.get(), {}};
+}
+
+// The same, with each failure as a spawn_error that names the descriptor.
+source source_or_error(const command& what, const redirect& where, std::size_t which, unique_fd& ours) {
+  try {
+    source made = source_of(what, where, which, ours);
+    if (made.own) {
+      made.own = moved_above(std::move(made.own));
+      made.fd = made.own.get();
+    }
+    return made;
+  } catch (const spawn_error&) {
+    throw;
+  } catch (const std::system_error& e) {
+    throw cannot_start(what, e.code().value(), ": " + name_of_standard(which), spawn_error::part::descriptor);
+  }
 }
 
 // The signals that get their default action back: all, but those whose being ignored is meant for children, too.
@@ -185,7 +206,7 @@ sigset_t default_signals() {
   }
   if (error == E2BIG)
     throw cannot_start(what, error, ": arguments and environment together", spawn_error::part::arguments);
-  if (error == EAGAIN || error == ENOMEM || error == EPERM || error == ESRCH || error == EMFILE)
+  if (is_shortage(error) || error == EPERM || error == ESRCH)
     throw cannot_start(what, error, "", spawn_error::part::system);
   struct stat about {};
   if (error == ENOENT && ::stat(program.c_str(), &about) == 0)
@@ -212,47 +233,54 @@ child spawner::start(const command& what, spawn_options options) {
   std::vector<source> sources(static_cast<std::size_t>(above));
   if (options.in.what() == redirect::kind::as_out || options.out.what() == redirect::kind::as_out)
     throw std::invalid_argument("penstock: only errors can go where the output goes");
-  sources[0] = source_of(what, options.in, 0, made->in);
-  sources[1] = source_of(what, options.out, 1, made->out);
-  sources[2] = source_of(what, options.err, 2, made->err);
+  sources[0] = source_or_error(what, options.in, 0, made->in);
+  sources[1] = source_or_error(what, options.out, 1, made->out);
+  sources[2] = source_or_error(what, options.err, 2, made->err);
   if (options.err.what() == redirect::kind::as_out) sources[2].fd = sources[1].fd >= 0 ? sources[1].fd : STDOUT_FILENO;
   for (std::size_t i = 0; i < options.pass.size(); ++i) {
     sources[3 + i].fd = options.pass[i];
     if (::fcntl(options.pass[i], F_GETFD) < 0)
       throw cannot_start(what, errno, ": descriptor " + std::to_string(options.pass[i]), spawn_error::part::descriptor);
   }
-  file_actions actions;
+  file_actions actions(what);
   if (!what.directory().empty())
-    check(::posix_spawn_file_actions_addchdir_np(actions.get(), what.directory().c_str()), "addchdir");
+    check(what, ::posix_spawn_file_actions_addchdir_np(actions.get(), what.directory().c_str()));
   // A source among the targets would be overwritten before its turn: it is copied out of the way. One that is its own
   // target is only made to survive exec.
   for (int target = 0; target < above; ++target) {
     source& from = sources[static_cast<std::size_t>(target)];
     if (from.fd < 0 || from.fd == target || from.fd >= above) continue;
-    unique_fd copy(::fcntl(from.fd, F_DUPFD_CLOEXEC, above));
-    if (!copy) throw spawn_error(spawn_error::part::descriptor, errno, "fcntl(F_DUPFD_CLOEXEC)");
+    unique_fd copy = duplicate_above(from.fd, above);
+    if (!copy)
+      throw cannot_start(what, errno, ": a copy of descriptor " + std::to_string(from.fd),
+                         spawn_error::part::descriptor);
     from.fd = copy.get();
     from.own = std::move(copy);
   }
   for (int target = 0; target < above; ++target)
     if (const int fd = sources[static_cast<std::size_t>(target)].fd; fd >= 0)
-      check(::posix_spawn_file_actions_adddup2(actions.get(), fd, target), "adddup2");
-  check(::posix_spawn_file_actions_addclosefrom_np(actions.get(), above), "addclosefrom");
+      check(what, ::posix_spawn_file_actions_adddup2(actions.get(), fd, target));
+  check(what, ::posix_spawn_file_actions_addclosefrom_np(actions.get(), above));
 
   // --- the rest of a clean start ---
-  spawn_attributes attributes;
+  spawn_attributes attributes(what);
   sigset_t mask;
   sigemptyset(&mask);
   const sigset_t defaults = default_signals();
   int flags = POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF;
-  check(::posix_spawnattr_setsigmask(attributes.get(), &mask), "setsigmask");
-  check(::posix_spawnattr_setsigdefault(attributes.get(), &defaults), "setsigdefault");
+  check(what, ::posix_spawnattr_setsigmask(attributes.get(), &mask));
+  check(what, ::posix_spawnattr_setsigdefault(attributes.get(), &defaults));
   if (options.group != 0) {
     flags |= POSIX_SPAWN_SETPGROUP;
     made->leads_group = options.group == spawn_options::own_group;
-    check(::posix_spawnattr_setpgroup(attributes.get(), made->leads_group ? 0 : options.group), "setpgroup");
+    check(what, ::posix_spawnattr_setpgroup(attributes.get(), made->leads_group ? 0 : options.group));
   }
-  check(::posix_spawnattr_setflags(attributes.get(), static_cast<short>(flags)), "setflags");
+  check(what, ::posix_spawnattr_setflags(attributes.get(), static_cast<short>(flags)));
+
+  // The child's own descriptor is made once it runs. One is reserved before, so that a program which has none left is
+  // refused before anything has begun.
+  unique_fd reserved(::eventfd(0, EFD_CLOEXEC));
+  if (!reserved) throw cannot_start(what, errno, ": no descriptor for it", spawn_error::part::descriptor);
 
   const std::vector<char*> words = pointers(what.words());
   const std::vector<char*> variables = pointers(environment);
@@ -270,7 +298,13 @@ child spawner::start(const command& what, spawn_options options) {
 
   // Nobody has collected the child yet, unless SIGCHLD is ignored or somebody here waits for all children. Then the
   // number may even be another process's by now, which is not our child.
+  reserved.reset();
   made->pidfd.reset(open_process(made->pid));
+  // Another thread may have taken the reserved one.
+  for (int attempt = 1; !made->pidfd && is_shortage(errno) && attempt <= 5; ++attempt) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(attempt * attempt));
+    made->pidfd.reset(open_process(made->pid));
+  }
   if (made->pidfd) {
     siginfo_t info{};
     if (::waitid(P_PIDFD, static_cast<id_t>(made->pidfd.get()), &info, WEXITED | WNOHANG | WNOWAIT) != 0 &&
@@ -278,7 +312,7 @@ child spawner::start(const command& what, spawn_options options) {
       made->pidfd.reset();
     } else if (made->pidfd.get() < 3) {
       // Where it must not fail any more, a low one will do: no child inherits it.
-      if (unique_fd higher(::fcntl(made->pidfd.get(), F_DUPFD_CLOEXEC, 3)); higher) made->pidfd = std::move(higher);
+      if (unique_fd higher = duplicate_above(made->pidfd.get()); higher) made->pidfd = std::move(higher);
     }
   } else if (errno != ESRCH) {
     // No descriptor left for it, and without one nobody could wait for it.
@@ -298,6 +332,12 @@ child spawner::start(const command& what, spawn_options options) {
       throw cannot_start(what, errno, ": its memory cannot be limited", spawn_error::part::system);
   }
   return started;
+}
+
+bool is_shortage(const std::error_code& code) noexcept {
+  // Both categories number these as errno does.
+  return (code.category() == std::generic_category() || code.category() == std::system_category()) &&
+         is_shortage(code.value());
 }
 
 bool program_exists(const std::string& name) {

@@ -8,7 +8,9 @@
 //          and background jobs mean it), its three standard descriptors and those of `pass`, no others, whatever this
 //          program or another thread of it has open without close-on-exec.
 // THREADS  From any number of threads at the same time.
-// ERRORS   spawn_error, which says what it was: the program, the directory, a descriptor or file, the arguments.
+// ERRORS   spawn_error, which says what it was: the program, the directory, a descriptor or file, the arguments. Its
+//          is_shortage() tells a machine that is short of memory, processes or descriptors at the moment, where a later
+//          attempt may succeed, from a program that cannot be started.
 //          std::invalid_argument for a command without words or with a zero byte in one.
 #pragma once
 
@@ -41,12 +43,18 @@ struct spawn_options {
   std::size_t memory_bytes = 0;
 };
 
+// True iff the code says that the machine, or a limit of this process, is short of memory, processes or descriptors now:
+// ENOMEM, EAGAIN, EMFILE, ENFILE. Also for the std::system_error that calls throw which wait for a child.
+[[nodiscard]] bool is_shortage(const std::error_code& code) noexcept;
+
 class spawn_error : public std::system_error {
  public:
   enum class part : std::uint8_t { program, directory, descriptor, arguments, system };
   spawn_error(part what, int error, const std::string& text)
       : std::system_error(error, std::generic_category(), text), part_(what) {}
   [[nodiscard]] part which() const noexcept { return part_; }
+  // False: this command cannot be started as it is, however often it is tried.
+  [[nodiscard]] bool is_shortage() const noexcept { return process::is_shortage(code()); }
 
  private:
   part part_;

@@ -2,14 +2,31 @@
 #include <array>
 #include <atomic>
 #include <csignal>
+#include <functional>
 #include <set>
 #include <sstream>
 #include <thread>
 
+#include <dlfcn.h>
 #include <fcntl.h>
+#include <spawn.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include "tests/process/process_testing.hpp"
+
+namespace {
+// Not zero: what starting a process fails with.
+std::atomic<int> start_fails_with = 0;
+}  // namespace
+
+// In place of the C library's: starts that fail as on a machine at its limits.
+extern "C" int posix_spawn(pid_t* pid, const char* path, const posix_spawn_file_actions_t* actions,
+                           const posix_spawnattr_t* attributes, char* const words[], char* const environment[]) {
+  static const auto real = reinterpret_cast<decltype(&posix_spawn)>(::dlsym(RTLD_NEXT, "posix_spawn"));
+  if (const int error = start_fails_with) return error;
+  return real(pid, path, actions, attributes, words, environment);
+}
 
 namespace penstock::process {
 namespace {
@@ -144,6 +161,72 @@ TEST_F(spawn_test, an_error_says_which_part_it_was) {
     EXPECT_EQ(e.error.code().value(), e.code) << e.error.what();
     EXPECT_TRUE(names(e.error, e.named)) << e.error.what();
   }
+}
+
+// For every number of free descriptors: the child is started, or the error says that there are too few.
+TEST_F(spawn_test, too_few_descriptors_are_a_shortage_and_no_other_kind_of_error) {
+  rlimit former{};
+  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &former), 0);
+  using options_maker = std::function<spawn_options()>;
+  const std::vector<options_maker> all{
+      [] { return spawn_options{}; },
+      [] { return spawn_options{.in = redirect::pipe(), .out = redirect::pipe(), .err = redirect::pipe()}; },
+      [] { return spawn_options{.in = redirect::null(), .out = redirect::to_file("/dev/null")}; },
+      [] {
+        return spawn_options{.out = redirect::descriptor(STDERR_FILENO), .pass = {0, 1, 2}};
+      },
+      [] { return spawn_options{.in = redirect::pipe(), .memory_bytes = std::size_t{1} << 30}; }};
+  const int first_free = ::dup(STDIN_FILENO);
+  ::close(first_free);
+  for (const options_maker& options : all) {
+    int started = 0, refused = 0;
+    for (int room = -first_free; room < 12; ++room) {
+      const rlimit little{static_cast<rlim_t>(first_free + room), former.rlim_max};
+      ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &little), 0);
+      try {
+        child c = spawn({"true"}, options());
+        c.wait();
+        ++started;
+      } catch (const spawn_error& e) {
+        ++refused;
+        EXPECT_TRUE(e.is_shortage()) << room << ": " << e.what();
+        EXPECT_TRUE(names(e, "true")) << e.what();
+      }
+      ::setrlimit(RLIMIT_NOFILE, &former);
+    }
+    EXPECT_GT(started, 0);
+    EXPECT_GT(refused, 0);
+  }
+  // Those of a chain that lie between its members, too.
+  for (int room = 0; room < 12; ++room) {
+    const rlimit little{static_cast<rlim_t>(first_free + room), former.rlim_max};
+    ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &little), 0);
+    try {
+      chain c(command({"true"}) | command({"true"}) | command({"true"}), {.err = redirect::pipe()});
+      c.wait();
+    } catch (const spawn_error& e) {
+      EXPECT_TRUE(e.is_shortage()) << room << ": " << e.what();
+    }
+    ::setrlimit(RLIMIT_NOFILE, &former);
+  }
+}
+
+TEST_F(spawn_test, a_machine_that_is_short_of_something_is_told_from_a_program_that_cannot_be_started) {
+  for (const int code : {EAGAIN, ENOMEM, EMFILE, ENFILE}) {
+    start_fails_with = code;
+    const spawn_error e = failure_of({"true"});
+    EXPECT_EQ(e.code().value(), code);
+    EXPECT_TRUE(e.is_shortage()) << e.what();
+    EXPECT_TRUE(names(e, "true")) << e.what();
+    EXPECT_TRUE(is_shortage(std::error_code(code, std::system_category())));
+  }
+  for (const int code : {EACCES, ENOENT, ENOEXEC, E2BIG, EPERM}) {
+    start_fails_with = code;
+    EXPECT_FALSE(failure_of({"true"}).is_shortage()) << code;
+  }
+  start_fails_with = 0;
+  EXPECT_FALSE(failure_of({"penstock-no-such-program"}).is_shortage());
+  EXPECT_FALSE(is_shortage({}));
 }
 
 TEST_F(spawn_test, a_program_that_is_still_being_written_is_told_as_such) {
