@@ -1,6 +1,7 @@
+#include <charconv>
 #include <csignal>
-#include <cstdlib>
 #include <cstring>
+#include <string_view>
 
 #include <penstock/process/exit_status.hpp>
 
@@ -51,12 +52,13 @@ std::string signal_name(int signal) {
 }
 
 int signal_number(const std::string& name) noexcept {
-  const char* bare = name.starts_with("SIG") ? name.c_str() + 3 : name.c_str();
+  const std::string_view bare = std::string_view(name).substr(name.starts_with("SIG") ? 3 : 0);
   for (int signal = 1; signal < NSIG; ++signal)
-    if (const char* known = ::sigabbrev_np(signal); known && std::strcmp(known, bare) == 0) return signal;
-  char* end = nullptr;
-  const long number = std::strtol(bare, &end, 10);
-  return *bare != '\0' && *end == '\0' && number > 0 && number < NSIG ? static_cast<int>(number) : 0;
+    if (const char* known = ::sigabbrev_np(signal); known && bare == known) return signal;
+  int number = 0;
+  const char* const end = bare.data() + bare.size();
+  const auto [read_to, error] = std::from_chars(bare.data(), end, number);
+  return error == std::errc{} && read_to == end && number > 0 && number < NSIG ? number : 0;
 }
 
 }  // namespace penstock::process

@@ -26,6 +26,8 @@ std::optional<std::chrono::nanoseconds> time_of(std::string_view word) {
 }  // namespace
 
 termination::termination(std::string_view text) {
+  // Whether a wait is written after a signal is noted apart from its value: every value can be written.
+  bool wait_is_written = false;
   for (std::string_view rest = text; !rest.empty();) {
     const auto comma = rest.find(',');
     const std::string_view word = rest.substr(0, comma);
@@ -34,16 +36,20 @@ termination::termination(std::string_view text) {
     if (const auto wait = time_of(word)) {
       if (steps_.empty())
         throw std::invalid_argument("penstock: a termination begins with a signal: " + std::string(text));
+      if (wait_is_written)
+        throw std::invalid_argument("penstock: two times in a row in a termination: " + std::string(text));
       steps_.back().wait = *wait;
+      wait_is_written = true;
     } else if (const int signal = signal_number(std::string(word))) {
-      if (!steps_.empty() && steps_.back().wait == last_wait) steps_.back().wait = {};
-      steps_.push_back({signal, last_wait});
+      steps_.push_back({signal, std::chrono::nanoseconds(0)});
+      wait_is_written = false;
     } else {
       throw std::invalid_argument("penstock: neither a signal nor a time in a termination: \"" + std::string(word) +
                                   '"');
     }
   }
   if (steps_.empty()) throw std::invalid_argument("penstock: a termination without a signal");
+  if (!wait_is_written) steps_.back().wait = last_wait;
 }
 
 }  // namespace penstock::process

@@ -223,11 +223,32 @@ TEST(termination, is_signals_and_times) {
     EXPECT_THROW(termination{wrong}, std::invalid_argument) << wrong;
 }
 
+TEST(termination, every_time_that_is_written_is_meant) {
+  for (const char* time : {"0s", "1ms", "2s", "4999ms", "5s", "5000ms", "5001ms", "6s", "1h"}) {
+    const std::string t = time;
+    const auto alone = termination("TERM," + t).steps();
+    const auto wait = alone[0].wait;
+    const auto first = termination("TERM," + t + ",KILL").steps();
+    EXPECT_EQ(first[0].wait, wait) << t;
+    EXPECT_EQ(first[1].wait, termination::last_wait) << t;
+    const auto middle = termination("INT,500ms,TERM," + t + ",KILL,1s").steps();
+    EXPECT_EQ(middle[0].wait, 500ms) << t;
+    EXPECT_EQ(middle[1].wait, wait) << t;
+    EXPECT_EQ(middle[2].wait, 1s) << t;
+  }
+  EXPECT_EQ(termination("TERM,5s,KILL").steps()[0].wait, 5s);
+  EXPECT_EQ(termination("INT,TERM,KILL").steps()[1].wait, 0s);
+  EXPECT_THROW(termination("TERM,1s,2s"), std::invalid_argument);
+}
+
 TEST(signal_names, go_both_ways) {
   EXPECT_EQ(signal_name(SIGTERM), "TERM");
   EXPECT_EQ(signal_number("SIGKILL"), SIGKILL);
   EXPECT_EQ(signal_number("15"), 15);
-  for (const char* wrong : {"", "SIG", "term", "99", "-1", "9x"}) EXPECT_EQ(signal_number(wrong), 0) << wrong;
+  for (const char* wrong : {"", "SIG", "term", "99", "-1", "9x", " 9", "+9"})
+    EXPECT_EQ(signal_number(wrong), 0) << wrong;
+  EXPECT_EQ(signal_number(std::string("TERM\0x", 6)), 0);
+  EXPECT_EQ(signal_number(std::string("15\0x", 4)), 0);
 }
 
 }  // namespace
