@@ -29,6 +29,8 @@ std::vector<std::string> command::environment() const {
   for (const auto& [name, value] : changes_) {
     if (name.empty() || name.find('=') != name.npos || name.find('\0') != name.npos)
       throw std::invalid_argument("penstock: not the name of an environment variable: \"" + name + '"');
+    if (value && value->find('\0') != value->npos)
+      throw std::invalid_argument("penstock: a zero byte in the value of an environment variable: " + name);
     if (value)
       names.insert_or_assign(name, *value);
     else

@@ -2,9 +2,9 @@
 #include <array>
 #include <cerrno>
 #include <chrono>
-#include <climits>
 #include <csignal>
 #include <cstdlib>
+#include <filesystem>
 #include <stdexcept>
 #include <thread>
 #include <utility>
@@ -59,21 +59,26 @@ class spawn_attributes {
   posix_spawnattr_t raw_;
 };
 
-void check_words(const command& what) {
+// A zero byte ends a name for the system: what follows it would be cut off, and another file be meant.
+void refuse_zero_byte(const std::string& text, const char* where) {
+  if (text.find('\0') != text.npos) throw std::invalid_argument("penstock: a zero byte in " + std::string(where));
+}
+void check_texts(const command& what, const spawn_options& options) {
   if (what.words().empty()) throw std::invalid_argument("penstock: a command without words");
-  for (const std::string& word : what.words())
-    if (word.find('\0') != word.npos) throw std::invalid_argument("penstock: a zero byte in a word of a command");
-  if (what.directory().native().find('\0') != std::string::npos)
-    throw std::invalid_argument("penstock: a zero byte in the name of a directory");
+  for (const std::string& word : what.words()) refuse_zero_byte(word, "a word of a command");
+  refuse_zero_byte(what.directory().native(), "the name of a directory");
+  for (const redirect* each : {&options.in, &options.out, &options.err})
+    refuse_zero_byte(each->path().native(), "the name of a file");
 }
 
 bool is_shortage(int error) { return error == EAGAIN || error == ENOMEM || error == EMFILE || error == ENFILE; }
 
-std::string here() {
-  std::string path(PATH_MAX, '\0');
-  if (!::getcwd(path.data(), path.size())) return ".";
-  path.resize(path.find('\0'));
-  return path;
+// 0, or why this path cannot be executed: also EACCES for what is no file, as exec says.
+int reason_not_to_execute(const std::string& path) {
+  if (::faccessat(AT_FDCWD, path.c_str(), X_OK, AT_EACCESS) != 0) return errno;
+  struct stat about {};
+  if (::stat(path.c_str(), &about) != 0) return errno;
+  return S_ISREG(about.st_mode) ? 0 : EACCES;
 }
 
 // Where execvp would look; by ourselves, so that the child's own PATH counts, a relative name is meant from here and
@@ -81,7 +86,12 @@ std::string here() {
 std::string find_program(const command& what, const std::vector<std::string>& environment) {
   const std::string& name = what.words().front();
   const auto from_here = [&](const std::string& path) {
-    return path.front() == '/' || what.directory().empty() ? path : here() + '/' + path;
+    if (path.front() == '/' || what.directory().empty()) return path;
+    // Without its own directory's name a relative path would be looked for in the child's directory.
+    std::error_code error;
+    const std::filesystem::path here = std::filesystem::current_path(error);
+    if (error) throw cannot_start(what, error.value(), ": program " + path + ", from a directory without a name");
+    return (here / path).native();
   };
   if (name.empty()) throw cannot_start(what, ENOENT, ": program");
   if (name.find('/') != name.npos) return from_here(name);
@@ -98,13 +108,10 @@ std::string find_program(const command& what, const std::vector<std::string>& en
     std::string candidate = path.substr(from, colon - from);
     from = colon + 1;
     candidate += candidate.empty() ? "./" + name : '/' + name;
-    if (::faccessat(AT_FDCWD, candidate.c_str(), X_OK, AT_EACCESS) == 0) {
-      struct stat about {};
-      if (::stat(candidate.c_str(), &about) == 0 && S_ISREG(about.st_mode)) return from_here(candidate);
-      error = EACCES;
-    } else if (errno == EACCES) {
-      error = EACCES;
-    }
+    const int reason = reason_not_to_execute(candidate);
+    if (reason == 0) return from_here(candidate);
+    if (is_shortage(reason)) throw cannot_start(what, reason, "", spawn_error::part::system);
+    if (reason == EACCES) error = EACCES;
   }
   throw cannot_start(what, error, ": program, searched for in " + (path.empty() ? "an empty PATH" : path));
 }
@@ -222,7 +229,7 @@ class spawner {
 };
 
 child spawner::start(const command& what, spawn_options options) {
-  check_words(what);
+  check_texts(what, options);
   const std::vector<std::string> environment =
       what.keeps_environment() ? std::vector<std::string>{} : what.environment();
   const std::string program = find_program(what, environment);
@@ -341,9 +348,9 @@ bool is_shortage(const std::error_code& code) noexcept {
 }
 
 bool program_exists(const std::string& name) {
+  if (name.find('\0') != name.npos) return false;
   try {
-    const std::string path = find_program(command({name}), {});
-    return ::faccessat(AT_FDCWD, path.c_str(), X_OK, AT_EACCESS) == 0;
+    return reason_not_to_execute(find_program(command({name}), {})) == 0;
   } catch (const spawn_error&) {
     return false;
   }

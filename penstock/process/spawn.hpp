@@ -11,7 +11,8 @@
 // ERRORS   spawn_error, which says what it was: the program, the directory, a descriptor or file, the arguments. Its
 //          is_shortage() tells a machine that is short of memory, processes or descriptors at the moment, where a later
 //          attempt may succeed, from a program that cannot be started.
-//          std::invalid_argument for a command without words or with a zero byte in one.
+//          std::invalid_argument for a command without words, and for a zero byte in a word, in a variable's name or
+//          value, or in the name of a directory or file.
 #pragma once
 
 #include <cstddef>
@@ -63,6 +64,7 @@ class spawn_error : public std::system_error {
 [[nodiscard]] child spawn(const command& what, spawn_options options = {});
 
 // Whether spawn() would find this program now, in this program's PATH: to say it before the first of many is started.
+// False for a directory, for a file without the right to execute it, and for an empty name.
 [[nodiscard]] bool program_exists(const std::string& name);
 
 }  // namespace penstock::process

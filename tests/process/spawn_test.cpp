@@ -264,6 +264,89 @@ TEST_F(spawn_test, what_no_program_could_mean_is_an_invalid_argument) {
   EXPECT_THROW((void)spawn({"true"}, {.in = redirect::as_out()}), std::invalid_argument);
 }
 
+TEST_F(spawn_test, a_zero_byte_is_refused_wherever_it_would_cut_a_text) {
+  const scratch_directory here;
+  write_file(here / "precious", "kept");
+  const auto cut = [](std::string text) { return text + std::string("\0.bak", 5); };
+  const std::string name = cut((here / "precious").string());
+  const std::vector<std::function<void()>> starts{
+      [&] { (void)spawn({cut("true")}); },
+      [&] {
+        (void)spawn({"true", cut("word")});
+      },
+      [&] {
+        (void)spawn({"true", std::string(1, '\0')});
+      },
+      [&] { (void)spawn(command::shell(cut("true"))); },
+      [&] { (void)spawn(command::shell("true", {cut("argument")})); },
+      [&] { (void)spawn(command({"true"}).in_directory(cut("/"))); },
+      [&] { (void)spawn(command({"true"}).with("FRUIT", cut("orange"))); },
+      [&] { (void)spawn(command({"true"}).with_empty_environment().with("FRUIT", cut("orange"))); },
+      [&] { (void)spawn(command({"true"}).with(cut("FRUIT"), "orange")); },
+      [&] { (void)spawn(command({"true"}).without(cut("FRUIT"))); },
+      [&] { (void)spawn({"true"}, {.in = redirect::from_file(name)}); },
+      [&] { (void)spawn({"true"}, {.out = redirect::to_file(name)}); },
+      [&] { (void)spawn({"true"}, {.err = redirect::to_file(name)}); },
+      [&] { (void)spawn({"true"}, {.out = redirect::append_to(name)}); },
+      [&] { (void)chain(command({"true"}) | command({"true"}), {.err = redirect::to_file(name)}); },
+      [&] { (void)run({"true"}, {.out = redirect::to_file(name)}); }};
+  for (std::size_t i = 0; i < starts.size(); ++i) EXPECT_THROW(starts[i](), std::invalid_argument) << i;
+  EXPECT_EQ(contents(here / "precious"), "kept");
+}
+
+TEST_F(spawn_test, a_program_exists_iff_it_can_be_started) {
+  const scratch_directory here;
+  std::filesystem::create_directories(here / "bin/directory");
+  write_file(here / "bin/plain", "#!/bin/sh\n");
+  write_file(here / "bin/tool", "#!/bin/sh\n", true);
+  std::filesystem::create_symlink("tool", here / "bin/link");
+  std::filesystem::create_symlink("nowhere", here / "bin/dangling");
+  std::filesystem::create_symlink("directory", here / "bin/link-to-directory");
+  ASSERT_EQ(::mkfifo((here / "bin/fifo").c_str(), 0700), 0);
+  const std::string former_path = ::getenv("PATH");
+  const auto former = std::filesystem::current_path();
+  std::filesystem::current_path(here.path());
+  const std::string bin = (here / "bin").string();
+  ::setenv("PATH", ("/nowhere:" + bin).c_str(), 1);
+  std::vector<std::string> names_of_all{"",      ".",      "/", "..", "./bin", "bin/", std::string("tool\0x", 6),
+                                        "tool/", "plain/x"};
+  for (const char* name : {"directory", "plain", "tool", "link", "dangling", "link-to-directory", "fifo", "missing"})
+    for (const std::string& before : {std::string(), std::string("bin/"), bin + "/"})
+      names_of_all.push_back(before + name);
+  const std::set<std::string> there{"tool", "link", "bin/tool", "bin/link", bin + "/tool", bin + "/link"};
+  for (const std::string& name : names_of_all) {
+    EXPECT_EQ(program_exists(name), there.count(name) == 1) << name;
+    bool started = false;
+    try {
+      started = spawn({name}).wait().ok();
+    } catch (const std::exception&) {
+    }
+    EXPECT_EQ(program_exists(name), started) << name;
+  }
+  // An empty member of PATH is the directory that this program is in.
+  std::filesystem::current_path(here / "bin");
+  for (const char* path : {"", ":", ":/nowhere", "/nowhere:", "/nowhere::/nowhere"}) {
+    ::setenv("PATH", path, 1);
+    EXPECT_TRUE(program_exists("tool")) << path;
+    EXPECT_FALSE(program_exists("plain")) << path;
+    EXPECT_FALSE(program_exists("directory")) << path;
+  }
+  ::setenv("PATH", former_path.c_str(), 1);
+  std::filesystem::current_path(former);
+}
+
+TEST_F(spawn_test, a_relative_program_is_not_looked_for_in_the_childs_directory_when_ours_is_gone) {
+  const scratch_directory there;
+  write_file(there / "tool", "#!/bin/sh\n", true);
+  const auto former = std::filesystem::current_path();
+  {
+    const scratch_directory gone;
+    std::filesystem::current_path(gone.path());
+  }
+  EXPECT_EQ(failure_of(command({"./tool"}).in_directory(there.path())).code().value(), ENOENT);
+  std::filesystem::current_path(former);
+}
+
 TEST_F(spawn_test, failing_starts_leave_nothing) {
   for (int i = 0; i < 1024; ++i) {
     EXPECT_THROW(
