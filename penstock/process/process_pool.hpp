@@ -116,10 +116,15 @@ class process_pool {
           return to_wire<item>(std::ranges::begin(items)[static_cast<std::ranges::range_difference_t<const Range>>(i)]);
         },
         [&](std::size_t i, worker_process::reply r) {
-          if (r.error)
+          if (r.error) {
             results[i] = unexpected<std::exception_ptr>(r.error);
-          else
+            return;
+          }
+          try {
             results[i] = expected<result, std::exception_ptr>(from_wire<result>(r.bytes));
+          } catch (...) {
+            results[i] = unexpected<std::exception_ptr>(std::current_exception());  // this value's, not the others'
+          }
         });
     return results;
   }

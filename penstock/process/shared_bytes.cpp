@@ -1,8 +1,10 @@
+#include <algorithm>
 #include <cerrno>
 #include <system_error>
 
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <penstock/process/descriptors.hpp>
@@ -40,6 +42,10 @@ std::span<const std::byte> shared_bytes::bytes() const {
   if (!address_ && size_) {
     const unique_fd file(::open(where_.c_str(), O_RDONLY | O_CLOEXEC));
     if (!file) throw std::system_error(errno, std::generic_category(), "the shared memory " + where_);
+    // Bytes beyond the end of the file could be mapped, and a look at them would be a crash.
+    struct stat about {};
+    if (::fstat(file.get(), &about) != 0 || size_ > static_cast<std::uint64_t>(std::max<off_t>(0, about.st_size)))
+      throw std::system_error(EOVERFLOW, std::generic_category(), "the shared memory " + where_);
     address_ = map(file.get(), size(), PROT_READ);
     mapped_ = size();
   }

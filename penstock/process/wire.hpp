@@ -10,9 +10,13 @@
 //
 // Strings, paths, vectors, sets, maps, optionals, pairs, tuples, what is trivially copyable, and types with wire_parts().
 // Not for a disk or another machine: numbers are as this processor has them, and there is no version.
-// ERRORS   from_wire: wire_error for bytes that are no T: too few, or too many.
+// ERRORS   from_wire: wire_error for bytes that are no T: too few, too many, a count of elements for which there cannot be
+//          enough bytes, a truth value that is neither. So wrong bytes cost no more memory than right ones of that length.
+//          Both directions: wire_error for types that contain themselves, nested deeper than wire::max_depth.
 #pragma once
 
+#include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <filesystem>
@@ -84,6 +88,41 @@ constexpr bool can_travel() {
     return has_parts<T> || is_plain<T>;
 }
 
+// The fewest bytes that a T can be. Elements of containers have at least one, so that the bytes that are left limit how
+// many there can be.
+template <class T>
+constexpr std::size_t least_bytes() {
+  if constexpr (std::is_same_v<T, std::string> || std::is_same_v<T, std::filesystem::path> || is_vector<T> ||
+                is_set<T> || is_map<T>)
+    return sizeof(std::uint64_t);
+  else if constexpr (is_optional<T>)
+    return 1;
+  else if constexpr (is_tuple<T>)
+    return []<class... Part>(std::type_identity<std::tuple<Part...>>) {
+      return (std::size_t{0} + ... + least_bytes<std::remove_cvref_t<Part>>());
+    }(std::type_identity<decltype(std::tuple_cat(std::declval<T>()))>{});
+  else if constexpr (has_parts<T>)
+    return least_bytes<std::remove_cvref_t<decltype(wire_parts(std::declval<T&>()))>>();
+  else
+    return sizeof(T);
+}
+
+// Of values with wire_parts() inside such values. Each level is a few calls, so a limit keeps the stack from its end.
+inline constexpr std::size_t max_depth = 500;
+class deeper {
+ public:
+  explicit deeper(std::size_t& depth) : depth_(depth) {
+    if (depth_ == max_depth) throw wire_error("penstock: a value is nested too deep for a message");
+    ++depth_;
+  }
+  ~deeper() { --depth_; }
+  deeper(const deeper&) = delete;
+  deeper& operator=(const deeper&) = delete;
+
+ private:
+  std::size_t& depth_;
+};
+
 class writer {
  public:
   explicit writer(std::string& out) noexcept : out_(out) {}
@@ -101,22 +140,20 @@ class writer {
       if constexpr (is_plain<element> && !std::is_same_v<element, bool> && !has_parts<element>)
         bytes(value.data(), value.size() * sizeof(element));
       else
-        for (const auto& each : value) put(static_cast<const element&>(each));
+        for (const auto& each : value) put_element(static_cast<const element&>(each));
     } else if constexpr (is_set<T>) {
       put(static_cast<std::uint64_t>(value.size()));
-      for (const auto& each : value) put(each);
+      for (const auto& each : value) put_element(each);
     } else if constexpr (is_map<T>) {
       put(static_cast<std::uint64_t>(value.size()));
-      for (const auto& [key, mapped] : value) {
-        put(key);
-        put(mapped);
-      }
+      for (const auto& [key, mapped] : value) put_element(std::tie(key, mapped));
     } else if constexpr (is_optional<T>) {
       put(value.has_value());
       if (value) put(*value);
     } else if constexpr (is_tuple<T>) {
       std::apply([this](const auto&... part) { (this->put(part), ...); }, value);
     } else if constexpr (has_parts<T>) {
+      const deeper level(depth_);
       // One function for both directions, so that they cannot disagree; what is written is not changed by it.
       std::apply([this](const auto&... part) { (this->put(part), ...); }, wire_parts(const_cast<T&>(value)));
     } else {
@@ -125,10 +162,16 @@ class writer {
   }
 
  private:
+  template <class T>
+  void put_element(const T& value) {
+    put(value);
+    if constexpr (least_bytes<T>() == 0) out_ += '\0';
+  }
   void bytes(const void* from, std::size_t count) {
     if (count) out_.append(static_cast<const char*>(from), count);
   }
   std::string& out_;
+  std::size_t depth_ = 0;
 };
 
 class reader {
@@ -142,32 +185,31 @@ class reader {
       value = std::string(take(size()));
     } else if constexpr (is_vector<T>) {
       using element = typename T::value_type;
-      const std::size_t count = size();
+      const std::size_t count = count_of<element>();
       value.clear();
       if constexpr (is_plain<element> && !std::is_same_v<element, bool> && !has_parts<element>) {
-        if (count > in_.size() / sizeof(element)) throw wire_error("penstock: a message is too short");
         value.resize(count);
         bytes(value.data(), count * sizeof(element));
       } else {
         for (std::size_t i = 0; i < count; ++i) {
           element each{};
-          get(each);
+          get_element(each);
           value.push_back(std::move(each));
         }
       }
     } else if constexpr (is_set<T>) {
       value.clear();
-      for (std::size_t left = size(); left > 0; --left) {
+      for (std::size_t left = count_of<typename T::value_type>(); left > 0; --left) {
         typename T::value_type each{};
-        get(each);
+        get_element(each);
         value.insert(value.end(), std::move(each));
       }
     } else if constexpr (is_map<T>) {
       value.clear();
-      for (std::size_t left = size(); left > 0; --left) {
-        typename T::key_type key{};
-        get(key);
-        get(value[std::move(key)]);
+      for (std::size_t left = count_of<std::pair<typename T::key_type, typename T::mapped_type>>(); left > 0; --left) {
+        std::pair<typename T::key_type, typename T::mapped_type> each{};
+        get_element(each);
+        value.insert_or_assign(value.end(), std::move(each.first), std::move(each.second));
       }
     } else if constexpr (is_optional<T>) {
       bool there = false;
@@ -177,7 +219,12 @@ class reader {
     } else if constexpr (is_tuple<T>) {
       std::apply([this](auto&... part) { (this->get(part), ...); }, value);
     } else if constexpr (has_parts<T>) {
+      const deeper level(depth_);
       std::apply([this](auto&... part) { (this->get(part), ...); }, wire_parts(value));
+    } else if constexpr (std::is_same_v<T, bool>) {
+      const char byte = take(1).front();
+      if (byte != 0 && byte != 1) throw wire_error("penstock: a truth value in a message is neither");
+      value = byte != 0;
     } else {
       bytes(&value, sizeof value);
     }
@@ -190,6 +237,19 @@ class reader {
     get(n);
     return static_cast<std::size_t>(n);
   }
+  // A number of elements, for which the bytes that are left can be enough.
+  template <class T>
+  std::size_t count_of() {
+    const std::size_t count = size();
+    if (count > in_.size() / std::max<std::size_t>(1, least_bytes<T>()))
+      throw wire_error("penstock: a message is too short");
+    return count;
+  }
+  template <class T>
+  void get_element(T& value) {
+    get(value);
+    if constexpr (least_bytes<T>() == 0) take(1);
+  }
   std::string_view take(std::size_t count) {
     if (count > in_.size()) throw wire_error("penstock: a message is too short");
     const std::string_view taken = in_.substr(0, count);
@@ -201,6 +261,7 @@ class reader {
     if (count) std::memcpy(to, from.data(), count);
   }
   std::string_view in_;
+  std::size_t depth_ = 0;
 };
 
 }  // namespace wire

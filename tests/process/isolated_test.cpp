@@ -1,7 +1,9 @@
 // What a function does to its process costs one item, which says what happened; everything else goes on.
 #include <algorithm>
 #include <csignal>
+#include <cstring>
 #include <map>
+#include <random>
 #include <set>
 #include <thread>
 
@@ -147,6 +149,160 @@ TEST(wire, refuses_what_is_cut_or_longer) {
   EXPECT_THROW((void)from_wire<picture>(whole + "x"), wire_error);
   EXPECT_THROW((void)from_wire<std::vector<int>>(to_wire(std::uint64_t{1} << 62)), wire_error);
   static_assert(!wireable<int*> && !wireable<std::string_view> && !wireable<std::vector<const char*>>);
+}
+
+// The largest block that a container of the test below has asked for.
+std::size_t largest_block = 0;
+template <class T>
+struct watched_allocator : std::allocator<T> {
+  watched_allocator() = default;
+  template <class U>
+  watched_allocator(const watched_allocator<U>&) noexcept {}
+  template <class U>
+  struct rebind {
+    using other = watched_allocator<U>;
+  };
+  T* allocate(std::size_t n) {
+    largest_block = std::max(largest_block, n * sizeof(T));
+    if (n * sizeof(T) > std::size_t{64} << 20) throw std::logic_error("a block of more than 64 MiB");
+    return std::allocator<T>::allocate(n);
+  }
+};
+template <class T>
+using watched_vector = std::vector<T, watched_allocator<T>>;
+struct empty_parts {
+  friend auto wire_parts(empty_parts&) { return std::tie(); }
+  friend bool operator==(const empty_parts&, const empty_parts&) = default;
+};
+struct tree {
+  int number = 0;
+  watched_vector<tree> children;
+  friend auto wire_parts(tree& t) { return std::tie(t.number, t.children); }
+};
+
+template <class T>
+class hostile_message : public ::testing::Test {};
+using hostile_types = ::testing::Types<
+    watched_vector<int>, watched_vector<char>, watched_vector<bool>, watched_vector<std::string>,
+    watched_vector<watched_vector<double>>, watched_vector<std::optional<int>>, watched_vector<std::tuple<>>,
+    watched_vector<empty_parts>, watched_vector<std::pair<int, std::string>>, std::set<std::string>,
+    std::set<std::uint64_t>, std::map<int, watched_vector<int>>, std::map<std::string, std::map<int, std::string>>,
+    std::optional<watched_vector<int>>, std::tuple<std::string, std::filesystem::path, bool>, picture, tree>;
+TYPED_TEST_SUITE(hostile_message, hostile_types);
+
+template <class T>
+T some_value(std::mt19937& random, int depth = 0) {
+  const auto count = [&] { return depth > 3 ? 0 : random() % 4; };
+  if constexpr (std::is_same_v<T, picture>) {
+    return {some_value<std::string>(random), some_value<std::vector<std::byte>>(random), std::pair<int, double>{1, 2.5},
+            some_value<std::vector<std::string>>(random)};
+  } else if constexpr (std::is_same_v<T, tree>) {
+    tree made{static_cast<int>(random() % 100), {}};
+    for (auto n = count(); n > 0; --n) made.children.push_back(some_value<tree>(random, depth + 1));
+    return made;
+  } else if constexpr (std::is_same_v<T, std::filesystem::path>) {
+    return some_value<std::string>(random);
+  } else if constexpr (std::is_same_v<T, std::string>) {
+    return std::string(random() % 20, 'x');
+  } else if constexpr (wire::is_vector<T> || wire::is_set<T>) {
+    T made;
+    for (auto n = count(); n > 0; --n) made.insert(made.end(), some_value<typename T::value_type>(random, depth + 1));
+    return made;
+  } else if constexpr (wire::is_map<T>) {
+    T made;
+    for (auto n = count(); n > 0; --n)
+      made.emplace(some_value<typename T::key_type>(random, depth + 1),
+                   some_value<typename T::mapped_type>(random, depth + 1));
+    return made;
+  } else if constexpr (wire::is_optional<T>) {
+    if (random() % 2) return some_value<typename T::value_type>(random, depth + 1);
+    return {};
+  } else if constexpr (wire::is_tuple<T>) {
+    T made;
+    if constexpr (std::tuple_size_v<T> > 0)
+      std::apply([&](auto&... part) { ((part = some_value<std::decay_t<decltype(part)>>(random, depth + 1)), ...); },
+                 made);
+    return made;
+  } else if constexpr (std::is_same_v<T, empty_parts>) {
+    return {};
+  } else {
+    return static_cast<T>(random() % 2);
+  }
+}
+
+// Whatever the bytes: a value, which can be sent again, or a wire_error, and no block larger than the bytes can mean.
+TYPED_TEST(hostile_message, is_a_value_or_an_error) {
+  std::mt19937 random(20'211);
+  const auto take = [](const std::string& bytes) {
+    largest_block = 0;
+    try {
+      const auto value = from_wire<TypeParam>(bytes);
+      (void)to_wire(value);
+    } catch (const wire_error&) {
+    }
+    // A vector grows by doubling; an element in memory is at most so much larger than on its way.
+    EXPECT_LE(largest_block, 4096 + 256 * bytes.size());
+  };
+  constexpr std::array<std::uint64_t, 9> wild{0,
+                                              1,
+                                              255,
+                                              1u << 20,
+                                              1u << 31,
+                                              std::uint64_t{1} << 32,
+                                              std::uint64_t{1} << 61,
+                                              std::uint64_t{1} << 63,
+                                              ~std::uint64_t{0}};
+  for (int round = 0; round < 60; ++round) {
+    const auto value = some_value<TypeParam>(random);
+    const std::string whole = to_wire(value);
+    EXPECT_EQ(to_wire(from_wire<TypeParam>(whole)), whole);
+    for (std::size_t at = 0; at < whole.size(); ++at) {
+      EXPECT_THROW((void)from_wire<TypeParam>(whole.substr(0, at)), wire_error);
+      std::string changed = whole;
+      changed[at] = static_cast<char>(random());
+      take(changed);
+      for (const std::uint64_t count : wild) {
+        if (whole.size() - at < sizeof count) break;
+        std::memcpy(changed.data() + at, &count, sizeof count);
+        take(changed);
+      }
+    }
+    std::string noise(random() % 64, '\0');
+    for (char& c : noise) c = static_cast<char>(random());
+    take(noise);
+  }
+}
+
+TEST(wire, refuses_a_truth_value_that_is_neither) {
+  EXPECT_THROW((void)from_wire<bool>("\2"), wire_error);
+  EXPECT_THROW((void)from_wire<std::optional<int>>("\2abcd"), wire_error);
+  EXPECT_THROW((void)from_wire<std::vector<bool>>(to_wire(std::uint64_t{1}) + "\377"), wire_error);
+}
+
+TEST(wire, refuses_what_is_nested_deeper_than_a_stack_is) {
+  std::string bytes;
+  for (int level = 0; level < 1'000'000; ++level) bytes += to_wire(level) + to_wire(std::uint64_t{1});
+  bytes += to_wire(0) + to_wire(std::uint64_t{0});
+  EXPECT_THROW((void)from_wire<tree>(bytes), wire_error);
+  tree value;
+  for (int level = 0; level < 499; ++level) {
+    tree above;
+    above.children.push_back(std::move(value));
+    value = std::move(above);
+  }
+  EXPECT_EQ(to_wire(from_wire<tree>(to_wire(value))), to_wire(value));
+  tree above;
+  above.children.push_back(std::move(value));
+  EXPECT_THROW((void)to_wire(above), wire_error);
+}
+
+TEST_F(isolated_test, shared_bytes_of_a_wrong_size_are_refused) {
+  document d{shared_bytes(5000), false};
+  std::string bytes = to_wire(d);
+  const std::uint64_t wrong = 1 << 20;
+  std::memcpy(bytes.data() + bytes.size() - 1 - sizeof wrong, &wrong, sizeof wrong);
+  const auto there = from_wire<document>(bytes);
+  EXPECT_THROW((void)there.text.bytes(), std::system_error);
 }
 
 TEST_F(isolated_test, a_call_is_a_call) {
