@@ -2,6 +2,7 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <limits>
 #include <system_error>
 #include <utility>
 
@@ -30,6 +31,7 @@ constexpr std::chrono::seconds time_to_start{60};
 
 constexpr std::chrono::seconds time_to_end{1};
 
+constexpr const char* too_long = "was killed: its reply is too long";
 constexpr const char* out_of_step = "was killed: it said something before it was asked";
 
 }  // namespace
@@ -176,7 +178,8 @@ bool worker_process::receive_some() {
     const ssize_t n = ::read(child_.out().get(), received_.data() + filled_, room);
     if (n > 0) {
       filled_ += static_cast<std::size_t>(n);
-      if (static_cast<std::size_t>(n) < room || filled_ - consumed_ > options_.most_bytes + frame_bytes) return true;
+      // With more than a reply in hand it is taken, or refused, before more is read.
+      if (static_cast<std::size_t>(n) < room || filled_ - consumed_ > most_in_frame() + length_bytes) return true;
     } else if (n == 0) {
       return false;
     } else if (errno == EAGAIN) {
@@ -187,22 +190,30 @@ bool worker_process::receive_some() {
   }
 }
 
-bool worker_process::take_replies() {
+// What most_bytes is once framing::answers has added its byte.
+std::size_t worker_process::most_in_frame() const noexcept {
+  constexpr std::size_t most = std::numeric_limits<std::size_t>::max() - frame_bytes;
+  return std::min(options_.most_bytes, most) + (options_.framing == framing::answers ? 1 : 0);
+}
+
+const char* worker_process::take_replies() {
   while (!requests_.empty() || !greeted_) {
     const std::string_view there(received_.data() + consumed_, filled_ - consumed_);
     std::string_view payload;
     std::size_t used = 0;
     if (options_.framing == framing::lines) {
       const auto end = there.find('\n');
-      if (end == there.npos) return true;
+      if (std::min(end, there.size()) > most_in_frame()) return too_long;
+      if (end == there.npos) return nullptr;
       payload = there.substr(0, end);
       used = end + 1;
     } else {
-      if (there.size() < length_bytes) return true;
+      if (there.size() < length_bytes) return nullptr;
       const std::size_t length = length_at(there.data());
+      if (length > most_in_frame()) return too_long;
       if (there.size() - length_bytes < length) {
         if (length > usual_pipe && !std::exchange(enlarged_, true)) enlarge_pipe(child_.out().get());
-        return true;
+        return nullptr;
       }
       payload = there.substr(length_bytes, length);
       used = length_bytes + length;
@@ -211,14 +222,14 @@ bool worker_process::take_replies() {
     if (!greeted_) {
       greeted_ = true;
     } else {
-      if (sent_whole_ == 0) return false;  // it answers before it has heard the end
+      if (sent_whole_ == 0) return out_of_step;  // it answers before it has heard the end
       take_reply(payload);
       requests_.pop_front();
       --sent_whole_;
     }
     clock_the_next();
   }
-  return true;
+  return nullptr;
 }
 
 void worker_process::take_reply(std::string_view payload) {
@@ -253,18 +264,16 @@ void worker_process::exchange() {
   }
   if (sent_whole_ < requests_.size()) send_some();
   bool goes_on = receive_some();
-  if (!take_replies()) return lose(false, out_of_step);
+  if (const char* why = take_replies()) return lose(false, why);
   if (requests_.empty()) return;
   if (goes_on && ready_.empty() && child_.poll()) {
     // Its end, and not that of its output, which somebody whom it started may hold: what it said is there by now.
     goes_on = false;
     (void)receive_some();
-    if (!take_replies()) return lose(false, out_of_step);
+    if (const char* why = take_replies()) return lose(false, why);
     if (requests_.empty()) return;
   }
-  if (filled_ - consumed_ > options_.most_bytes + frame_bytes)
-    lose(false, "was killed: its reply is too long");
-  else if (!goes_on)
+  if (!goes_on)
     lose(false);
   else if (system::clock::now() >= deadline_)
     lose(true);

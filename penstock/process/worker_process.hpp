@@ -61,7 +61,7 @@ class request_failed : public std::runtime_error {
 struct worker_options {
   penstock::process::framing framing = penstock::process::framing::lines;
   std::chrono::nanoseconds deadline{0};           // for one request, while the worker is at it; 0: none
-  std::size_t most_bytes = std::size_t{1} << 30;  // in a reply: more is as good as dead
+  std::size_t most_bytes = std::size_t{1} << 30;  // in a reply; a worker that sends more is killed
   std::size_t memory_bytes = 0;                   // address space (spawn.hpp); 0: no limit of its own
   // How long a worker with nothing to do may take to end when its input has ended, before it is killed.
   std::chrono::nanoseconds farewell = std::chrono::seconds(1);
@@ -110,8 +110,9 @@ class worker_process {
  private:
   void start();
   void send_some();
-  bool receive_some();  // false: it will send no more
-  bool take_replies();  // false: it is out of step
+  bool receive_some();         // false: it will send no more
+  const char* take_replies();  // null, or why the worker must not go on
+  [[nodiscard]] std::size_t most_in_frame() const noexcept;
   void take_reply(std::string_view payload);
   void lose(bool deadline_passed, const char* why = nullptr);
   void clock_the_next();

@@ -300,6 +300,37 @@ TEST_F(command_stage_test, a_worker_that_cannot_be_started_costs_the_item_and_le
   EXPECT_EQ(worker.ask("c"), "c");
 }
 
+// Whether it comes at once or in parts, and whether more follows or not.
+TEST_F(command_stage_test, a_reply_longer_than_the_limit_is_refused_though_it_is_complete) {
+  const auto answer_of = [](framing how, std::size_t bytes, std::size_t most, bool in_parts) -> std::size_t {
+    std::string script = "read x; ";
+    if (how == framing::lengths) {
+      std::string length;
+      for (std::size_t i = 0; i < 4; ++i) {
+        constexpr char digits[] = "01234567";
+        const auto byte = static_cast<unsigned char>(bytes >> (8 * i));
+        length += std::string("\\") + digits[byte >> 6] + digits[byte >> 3 & 7] + digits[byte & 7];
+      }
+      script += "printf '" + length + "'; ";
+    }
+    const std::size_t first = in_parts ? bytes / 2 : bytes;
+    if (in_parts) script += "printf '%0" + std::to_string(first) + "d' 0; ";
+    script += "printf '%0" + std::to_string(in_parts ? bytes - first : bytes) + "d" +
+              std::string(how == framing::lines ? "\\n" : "") + "' 0; read x";
+    worker_process worker(command::shell(script), {.framing = how, .most_bytes = most});
+    return worker.ask(how == framing::lines ? "go" : "go\n").length();
+  };
+  for (const framing how : {framing::lines, framing::lengths})
+    for (const bool in_parts : {false, true}) {
+      for (const std::size_t most : {std::size_t{10}, std::size_t{11}, std::size_t{1} << 30, ~std::size_t{0}})
+        EXPECT_EQ(answer_of(how, 10, most, in_parts), 10u) << most;
+      for (const std::size_t most : {std::size_t{0}, std::size_t{1}, std::size_t{9}})
+        EXPECT_THROW((void)answer_of(how, 10, most, in_parts), worker_died) << most;
+      EXPECT_EQ(answer_of(how, 1000, 1000, in_parts), 1000u);
+      EXPECT_THROW((void)answer_of(how, 1000, 999, in_parts), worker_died);
+    }
+}
+
 TEST_F(command_stage_test, a_worker_at_the_end_may_put_its_things_away) {
   const scratch_directory here;
   {

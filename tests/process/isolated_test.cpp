@@ -395,6 +395,12 @@ TEST_F(isolated_test, long_items_and_results_pass) {
   EXPECT_EQ(message_of<worker_died>([&] { narrow("long 200000", {}); }),
             "the worker was killed: its reply is too long");
   EXPECT_EQ(narrow("x", {}), "x!");
+  // Complete in one read, and one byte too long. A string is eight bytes longer on its way.
+  isolated_call<obey> fits({.most_bytes = 108});
+  EXPECT_EQ(fits("long 100", {}).size(), 100u);
+  EXPECT_THROW(fits("long 101", {}), worker_died);
+  isolated_call<obey> unlimited({.most_bytes = ~std::size_t{0}});
+  EXPECT_EQ(unlimited("long 70000", {}).size(), 70'000u);
 }
 
 TEST_F(isolated_test, a_stop_ends_a_worker_that_hangs) {
