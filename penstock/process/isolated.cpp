@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <charconv>
@@ -48,23 +49,32 @@ void end_with_the_parent() {
   on_change(SIGIO);  // it may be gone already
 }
 
+[[noreturn]] void refuse(const char* why) {
+  std::fprintf(stderr, "penstock: %s\n", why);
+  ::_exit(127);
+}
+
+// Before the first item. A worker that cannot be limited does not work without.
 void limit(const char* memory, const char* cores) {
   if (std::strcmp(cores, "cores") != 0) {
     const rlimit none{0, 0};
     ::setrlimit(RLIMIT_CORE, &none);
   }
   const std::string_view text(memory);
-  std::size_t bytes = 0;
+  rlim_t bytes = 0;
   std::from_chars(text.data(), text.data() + text.size(), bytes);
   if (bytes == 0) return;
   std::size_t pages = 0;
-  if (std::FILE* now = std::fopen("/proc/self/statm", "re")) {
-    if (std::fscanf(now, "%zu", &pages) != 1) pages = 0;
-    std::fclose(now);
-  }
-  const rlim_t most = bytes + pages * static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
-  const rlimit both{most, most};
-  ::setrlimit(RLIMIT_AS, &both);
+  std::FILE* const now = std::fopen("/proc/self/statm", "re");
+  if (!now || std::fscanf(now, "%zu", &pages) != 1) refuse("how much memory a worker has cannot be read");
+  std::fclose(now);
+  rlimit both{};
+  if (::getrlimit(RLIMIT_AS, &both) != 0) refuse("the memory of a worker cannot be limited");
+  // A stricter limit that holds already stays; a sum beyond the largest number is none.
+  const rlim_t has = pages * static_cast<rlim_t>(::sysconf(_SC_PAGESIZE));
+  both.rlim_max = std::min(both.rlim_max, bytes > RLIM_INFINITY - has ? RLIM_INFINITY : bytes + has);
+  both.rlim_cur = both.rlim_max;
+  if (::setrlimit(RLIMIT_AS, &both) != 0) refuse("the memory of a worker cannot be limited");
 }
 
 void reply(char kind, std::string_view bytes) {

@@ -10,9 +10,7 @@
 #include <utility>
 
 #include <fcntl.h>
-#include <spawn.h>
 #include <sys/eventfd.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -20,6 +18,7 @@
 #include <penstock/process/child_state.hpp>
 #include <penstock/process/descriptors.hpp>
 #include <penstock/process/spawn.hpp>
+#include <penstock/process/start_program.hpp>
 
 namespace penstock::process {
 namespace {
@@ -30,34 +29,6 @@ spawn_error cannot_start(const command& what, int error, const std::string& why,
                          spawn_error::part part = spawn_error::part::program) {
   return {part, error, "cannot start " + shell_quoted(what.words().front()) + why};
 }
-
-// posix_spawn's two objects. Preparing them fails for want of memory, and with EBADF for a descriptor, known to be open,
-// that a lowered limit of descriptors no longer allows.
-void check(const command& what, int error) {
-  if (error) throw cannot_start(what, error == EBADF ? EMFILE : error, "", spawn_error::part::system);
-}
-class file_actions {
- public:
-  explicit file_actions(const command& what) { check(what, ::posix_spawn_file_actions_init(&raw_)); }
-  ~file_actions() { ::posix_spawn_file_actions_destroy(&raw_); }
-  file_actions(const file_actions&) = delete;
-  file_actions& operator=(const file_actions&) = delete;
-  posix_spawn_file_actions_t* get() noexcept { return &raw_; }
-
- private:
-  posix_spawn_file_actions_t raw_;
-};
-class spawn_attributes {
- public:
-  explicit spawn_attributes(const command& what) { check(what, ::posix_spawnattr_init(&raw_)); }
-  ~spawn_attributes() { ::posix_spawnattr_destroy(&raw_); }
-  spawn_attributes(const spawn_attributes&) = delete;
-  spawn_attributes& operator=(const spawn_attributes&) = delete;
-  posix_spawnattr_t* get() noexcept { return &raw_; }
-
- private:
-  posix_spawnattr_t raw_;
-};
 
 // A zero byte ends a name for the system: what follows it would be cut off, and another file be meant.
 void refuse_zero_byte(const std::string& text, const char* where) {
@@ -188,21 +159,10 @@ source source_or_error(const command& what, const redirect& where, std::size_t w
   }
 }
 
-// The signals that get their default action back: all, but those whose being ignored is meant for children, too.
-sigset_t default_signals() {
-  sigset_t set;
-  sigfillset(&set);
-  for (const int kept : {SIGHUP, SIGINT, SIGQUIT}) {
-    struct sigaction now {};
-    if (::sigaction(kept, nullptr, &now) == 0 && now.sa_handler == SIG_IGN) sigdelset(&set, kept);
-  }
-  sigdelset(&set, SIGKILL);
-  sigdelset(&set, SIGSTOP);
-  return set;
-}
-
-// posix_spawn tells an error number only. What it can have been is looked at afterwards.
-[[noreturn]] void explain(const command& what, const std::string& program, int error) {
+// A failed start tells an error number only. What it can have been is looked at afterwards.
+[[noreturn]] void explain(const command& what, const std::string& program, bool is_limited, int error) {
+  if (is_shortage(error) || error == EPERM || error == ESRCH)
+    throw cannot_start(what, error, "", spawn_error::part::system);
   if (!what.directory().empty()) {
     struct stat about {};
     const char* const directory = what.directory().c_str();
@@ -212,9 +172,9 @@ sigset_t default_signals() {
       throw cannot_start(what, reason, ": directory " + what.directory().string(), spawn_error::part::directory);
   }
   if (error == E2BIG)
-    throw cannot_start(what, error, ": arguments and environment together", spawn_error::part::arguments);
-  if (is_shortage(error) || error == EPERM || error == ESRCH)
-    throw cannot_start(what, error, "", spawn_error::part::system);
+    throw cannot_start(
+        what, error, std::string(": arguments and environment together") + (is_limited ? ", or its memory limit" : ""),
+        spawn_error::part::arguments);
   struct stat about {};
   if (error == ENOENT && ::stat(program.c_str(), &about) == 0)
     throw cannot_start(what, error, ": program " + program + " is there, its interpreter or loader is not");
@@ -249,9 +209,6 @@ child spawner::start(const command& what, spawn_options options) {
     if (::fcntl(options.pass[i], F_GETFD) < 0)
       throw cannot_start(what, errno, ": descriptor " + std::to_string(options.pass[i]), spawn_error::part::descriptor);
   }
-  file_actions actions(what);
-  if (!what.directory().empty())
-    check(what, ::posix_spawn_file_actions_addchdir_np(actions.get(), what.directory().c_str()));
   // A source among the targets would be overwritten before its turn: it is copied out of the way. One that is its own
   // target is only made to survive exec.
   for (int target = 0; target < above; ++target) {
@@ -264,44 +221,36 @@ child spawner::start(const command& what, spawn_options options) {
     from.fd = copy.get();
     from.own = std::move(copy);
   }
+  const std::vector<char*> words = pointers(what.words());
+  const std::vector<char*> variables = pointers(environment);
+  made->leads_group = options.group == spawn_options::own_group;
+  program_start start{.program = program.c_str(),
+                      .words = words.data(),
+                      .environment = what.keeps_environment() ? environ : variables.data(),
+                      .directory = what.directory().empty() ? nullptr : what.directory().c_str(),
+                      .copies = {},
+                      .close_from = above,
+                      .joins_group = options.group != 0,
+                      .group = made->leads_group ? 0 : options.group,
+                      .memory_bytes = options.memory_bytes};
   for (int target = 0; target < above; ++target)
-    if (const int fd = sources[static_cast<std::size_t>(target)].fd; fd >= 0)
-      check(what, ::posix_spawn_file_actions_adddup2(actions.get(), fd, target));
-  check(what, ::posix_spawn_file_actions_addclosefrom_np(actions.get(), above));
-
-  // --- the rest of a clean start ---
-  spawn_attributes attributes(what);
-  sigset_t mask;
-  sigemptyset(&mask);
-  const sigset_t defaults = default_signals();
-  int flags = POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF;
-  check(what, ::posix_spawnattr_setsigmask(attributes.get(), &mask));
-  check(what, ::posix_spawnattr_setsigdefault(attributes.get(), &defaults));
-  if (options.group != 0) {
-    flags |= POSIX_SPAWN_SETPGROUP;
-    made->leads_group = options.group == spawn_options::own_group;
-    check(what, ::posix_spawnattr_setpgroup(attributes.get(), made->leads_group ? 0 : options.group));
-  }
-  check(what, ::posix_spawnattr_setflags(attributes.get(), static_cast<short>(flags)));
+    if (const int fd = sources[static_cast<std::size_t>(target)].fd; fd >= 0) start.copies.push_back({fd, target});
 
   // The child's own descriptor is made once it runs. One is reserved before, so that a program which has none left is
   // refused before anything has begun.
   unique_fd reserved(::eventfd(0, EFD_CLOEXEC));
   if (!reserved) throw cannot_start(what, errno, ": no descriptor for it", spawn_error::part::descriptor);
 
-  const std::vector<char*> words = pointers(what.words());
-  const std::vector<char*> variables = pointers(environment);
   made->started = system::clock::now();
   int error = 0;
   for (int attempt = 1;; ++attempt) {
-    error = ::posix_spawn(&made->pid, program.c_str(), actions.get(), attributes.get(), words.data(),
-                          what.keeps_environment() ? environ : variables.data());
+    error = start_program(start, made->pid);
     if (error != ETXTBSY || attempt > 5) break;
     // A program that was written a moment ago: some other thread's child, between its fork and its exec, still has it
     // open. It is over in a moment, and there is nothing to wait for but time.
     std::this_thread::sleep_for(std::chrono::milliseconds(attempt * attempt));
   }
-  if (error) explain(what, program, error);
+  if (error) explain(what, program, options.memory_bytes != 0, error);
 
   // Nobody has collected the child yet, unless SIGCHLD is ignored or somebody here waits for all children. Then the
   // number may even be another process's by now, which is not our child.
@@ -330,15 +279,7 @@ child spawner::start(const command& what, spawn_options options) {
     }
     throw cannot_start(what, reason, ": no descriptor for it", spawn_error::part::descriptor);
   }
-  const bool is_ours = static_cast<bool>(made->pidfd);
-  child started(std::move(made));
-  if (options.memory_bytes && is_ours) {
-    const rlimit both{options.memory_bytes, options.memory_bytes};
-    // It may have ended (ESRCH). One that cannot be limited, because it has other rights than we, does not run without.
-    if (::prlimit(started.pid(), RLIMIT_AS, &both, nullptr) != 0 && errno != ESRCH)
-      throw cannot_start(what, errno, ": its memory cannot be limited", spawn_error::part::system);
-  }
-  return started;
+  return child(std::move(made));
 }
 
 bool is_shortage(const std::error_code& code) noexcept {

@@ -2,7 +2,7 @@
 //
 //   child c = spawn({"git", "gc"}, {.out = redirect::to_file("gc.log"), .err = redirect::as_out()});
 //
-// COST     posix_spawn: about 0.4 ms for a dynamic program, however much memory this one has; fork would copy its page
+// COST     posix_spawn, or the same steps by hand where there is a limit: about 0.4 ms for a dynamic program, however much memory this one has; fork would copy its page
 //          tables (153 ms for 4 GiB).
 // CLEAN    The child has an empty signal mask, default signal actions (an ignored HUP, INT or QUIT stays ignored: nohup
 //          and background jobs mean it), its three standard descriptors and those of `pass`, no others, whatever this
@@ -39,8 +39,8 @@ struct spawn_options {
   pid_t group = own_group;
   // Further descriptors, lent: they are 3, 4, 5… in the child.
   std::vector<int> pass{};
-  // Address space, of the child and of each process that it starts; 0: as this program's. Set right after the start, so
-  // a program whose very loading needs more is not kept from starting.
+  // Address space, of the child and of each process that it starts; 0: as this program's. It holds from the program's
+  // first instruction: a program whose loading alone needs more ends at once, by a signal or as its loader says.
   std::size_t memory_bytes = 0;
 };
 

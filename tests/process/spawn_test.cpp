@@ -13,6 +13,8 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 
+#include <penstock/process/worker_process.hpp>
+
 #include "tests/process/process_testing.hpp"
 
 namespace {
@@ -33,9 +35,29 @@ namespace {
 
 using spawn_test = nothing_left;
 
-std::string output_of(const command& what) { return run(what, {.check = true}).out; }
+// What children are limited to: 0: nothing. A limit needs another way to start them, and everything holds for both.
+std::size_t limit = 0;
+class every_start : public nothing_left, public ::testing::WithParamInterface<std::size_t> {
+ protected:
+  void SetUp() override {
+    nothing_left::SetUp();
+    limit = GetParam();
+  }
+  void TearDown() override {
+    limit = 0;
+    nothing_left::TearDown();
+  }
+};
+INSTANTIATE_TEST_SUITE_P(with_and_without_a_limit, every_start, ::testing::Values(0, std::size_t{1} << 30));
+
+std::string output_of(const command& what) { return run(what, {.check = true, .memory_bytes = limit}).out; }
+child start(const command& what, spawn_options options = {}) {
+  options.memory_bytes = limit;
+  return spawn(what, std::move(options));
+}
 
 spawn_error failure_of(const command& what, spawn_options options = {}) {
+  options.memory_bytes = limit;
   try {
     child c = spawn(what, std::move(options));
   } catch (const spawn_error& e) {
@@ -47,7 +69,7 @@ bool names(const std::exception& e, const std::string& what) {
   return std::string(e.what()).find(what) != std::string::npos;
 }
 
-TEST_F(spawn_test, words_arrive_as_they_are) {
+TEST_P(every_start, words_arrive_as_they_are) {
   const std::vector<std::string> words{
       "",     " ", "$(touch injected)",      "`id`", "'", "\"", "\n", "--", "-n", "*", "\\",
       "a\tb", "ü", std::string(100'000, 'x')};
@@ -75,14 +97,64 @@ TEST_F(spawn_test, a_script_that_begins_like_an_option_is_a_script) {
 
 TEST_F(spawn_test, memory_has_a_limit_that_is_inherited) {
   const auto limit_of = [](std::size_t bytes) {
-    // It reads first: the limit is set when it has been started, and it hears only after that.
-    return run(command::shell("read x; (ulimit -v)"), {.input = "\n", .memory_bytes = bytes}).out;
+    return run(command::shell("(ulimit -v)"), {.memory_bytes = bytes}).out;
   };
   EXPECT_EQ(limit_of(std::size_t{512} << 20), "524288\n");
   EXPECT_EQ(limit_of(0), output_of(command::shell("ulimit -v")));
 }
 
-TEST_F(spawn_test, the_environment_is_ours_with_changes) {
+// Set on a running child it would miss what the child has started by then.
+TEST_F(spawn_test, a_memory_limit_holds_before_the_first_instruction) {
+  const std::size_t bytes = std::size_t{64} << 20;
+  const auto grandchild = command::shell("(ulimit -v) & wait");
+  for (int i = 0; i < 100; ++i) {
+    ASSERT_EQ(run(grandchild, {.memory_bytes = bytes}).out, "65536\n");
+    ASSERT_EQ(run(command({"true"}) | grandchild, {.memory_bytes = bytes}).out, "65536\n");
+    worker_process worker(command::shell("(ulimit -v) & read x; wait"), {.memory_bytes = bytes});
+    ASSERT_EQ(worker.ask("go"), "65536");
+  }
+  // The loader itself is limited.
+  EXPECT_FALSE(run({"true"}, {.err = redirect::null(), .memory_bytes = std::size_t{1} << 20}).ok());
+}
+
+TEST_F(spawn_test, a_memory_limit_is_no_way_out_of_a_stricter_one) {
+  rlimit former{};
+  ASSERT_EQ(::getrlimit(RLIMIT_AS, &former), 0);
+  const rlimit soft{rlim_t{1} << 40, former.rlim_max};
+  ASSERT_EQ(::setrlimit(RLIMIT_AS, &soft), 0);
+  EXPECT_EQ(run(command::shell("ulimit -v"), {.memory_bytes = std::size_t{1} << 30}).out, "1048576\n");
+  rlimit after{};
+  ::getrlimit(RLIMIT_AS, &after);
+  ::setrlimit(RLIMIT_AS, &former);
+  EXPECT_EQ(after.rlim_cur, soft.rlim_cur);  // ours is as it was
+  EXPECT_EQ(after.rlim_max, soft.rlim_max);
+}
+
+// The limited child borrows this program's memory until it executes its own: handlers and the mask stay this program's.
+TEST_F(spawn_test, a_limited_start_changes_nothing_here) {
+  static std::atomic<int> heard = 0;
+  const auto former = ::signal(SIGUSR1, [](int) { ++heard; });
+  sigset_t before, after;
+  ::pthread_sigmask(SIG_SETMASK, nullptr, &before);
+  {
+    std::atomic<bool> enough = false;
+    std::jthread noise([&] {
+      while (!enough) ::kill(::getpid(), SIGUSR1);
+    });
+    for (int i = 0; i < 100; ++i) EXPECT_TRUE(run({"true"}, {.memory_bytes = std::size_t{1} << 30}).ok());
+    EXPECT_THROW((void)run({"/nowhere/x"}, {.memory_bytes = std::size_t{1} << 30}), spawn_error);
+    enough = true;
+  }
+  const int until_now = heard;
+  ::raise(SIGUSR1);
+  EXPECT_EQ(heard, until_now + 1);
+  ::signal(SIGUSR1, former);
+  ::pthread_sigmask(SIG_SETMASK, nullptr, &after);
+  for (int signal = 1; signal < NSIG; ++signal)
+    EXPECT_EQ(::sigismember(&before, signal), ::sigismember(&after, signal)) << signal;
+}
+
+TEST_P(every_start, the_environment_is_ours_with_changes) {
   ::setenv("PENSTOCK_TEST_A", "kept", 1);
   ::setenv("PENSTOCK_TEST_B", "gone", 1);
   const std::string script = "printf '%s,%s,%s' \"$PENSTOCK_TEST_A\" \"${PENSTOCK_TEST_B-unset}\" \"$PENSTOCK_TEST_C\"";
@@ -95,10 +167,10 @@ TEST_F(spawn_test, the_environment_is_ours_with_changes) {
   ::unsetenv("PENSTOCK_TEST_A");
   ::unsetenv("PENSTOCK_TEST_B");
   for (const std::string name : {"", "A=B"})
-    EXPECT_THROW((void)spawn(command({"true"}).with(name, "1")), std::invalid_argument);
+    EXPECT_THROW((void)start(command({"true"}).with(name, "1")), std::invalid_argument);
 }
 
-TEST_F(spawn_test, the_program_is_found_in_the_path_that_the_child_will_have) {
+TEST_P(every_start, the_program_is_found_in_the_path_that_the_child_will_have) {
   const scratch_directory here;
   write_file(here / "penstock-test-tool", "#!/bin/sh\necho found", true);
   EXPECT_EQ(failure_of({"penstock-test-tool"}).code().value(), ENOENT);
@@ -114,7 +186,7 @@ TEST_F(spawn_test, a_directory_of_that_name_in_the_path_is_passed_by) {
   EXPECT_EQ(failure_of(command({"tool"}).with("PATH", (here / "a").string())).code().value(), EACCES);
 }
 
-TEST_F(spawn_test, a_relative_program_is_meant_from_here_not_from_the_childs_directory) {
+TEST_P(every_start, a_relative_program_is_meant_from_here_not_from_the_childs_directory) {
   const scratch_directory here, there;
   write_file(here / "tool", "#!/bin/sh\necho here; pwd", true);
   write_file(there / "tool", "#!/bin/sh\necho there", true);
@@ -126,7 +198,7 @@ TEST_F(spawn_test, a_relative_program_is_meant_from_here_not_from_the_childs_dir
   std::filesystem::current_path(former);
 }
 
-TEST_F(spawn_test, an_error_says_which_part_it_was) {
+TEST_P(every_start, an_error_says_which_part_it_was) {
   const scratch_directory here;
   write_file(here / "plain", "text");
   write_file(here / "no-format", "just text", true);
@@ -229,7 +301,7 @@ TEST_F(spawn_test, a_machine_that_is_short_of_something_is_told_from_a_program_t
   EXPECT_FALSE(is_shortage({}));
 }
 
-TEST_F(spawn_test, a_program_that_is_still_being_written_is_told_as_such) {
+TEST_P(every_start, a_program_that_is_still_being_written_is_told_as_such) {
   const scratch_directory here;
   std::filesystem::copy_file("/bin/true", here / "program");
   const unique_fd writer(::open((here / "program").c_str(), O_WRONLY | O_CLOEXEC));
@@ -239,7 +311,7 @@ TEST_F(spawn_test, a_program_that_is_still_being_written_is_told_as_such) {
 }
 
 // Each thread's children have, between their start and their program, what the others are writing open.
-TEST_F(spawn_test, programs_that_several_threads_write_and_start_at_once) {
+TEST_P(every_start, programs_that_several_threads_write_and_start_at_once) {
   const scratch_directory here;
   std::atomic<int> ended_well = 0;
   {
@@ -249,7 +321,7 @@ TEST_F(spawn_test, programs_that_several_threads_write_and_start_at_once) {
         for (int i = 0; i < 100; ++i) {
           const auto program = here / (std::to_string(t) + '-' + std::to_string(i));
           std::filesystem::copy_file("/bin/true", program);
-          child c = spawn({program});
+          child c = start({program});
           ended_well += c.wait().ok();
         }
       });
@@ -347,13 +419,13 @@ TEST_F(spawn_test, a_relative_program_is_not_looked_for_in_the_childs_directory_
   std::filesystem::current_path(former);
 }
 
-TEST_F(spawn_test, failing_starts_leave_nothing) {
+TEST_P(every_start, failing_starts_leave_nothing) {
   for (int i = 0; i < 1024; ++i) {
     EXPECT_THROW(
-        (void)spawn({"/nowhere/program"}, {.in = redirect::pipe(), .out = redirect::pipe(), .err = redirect::pipe()}),
+        (void)start({"/nowhere/program"}, {.in = redirect::pipe(), .out = redirect::pipe(), .err = redirect::pipe()}),
         spawn_error);
     EXPECT_THROW(
-        (void)spawn(command({"true"}).in_directory("/nowhere"), {.in = redirect::pipe(), .out = redirect::null()}),
+        (void)start(command({"true"}).in_directory("/nowhere"), {.in = redirect::pipe(), .out = redirect::null()}),
         spawn_error);
   }
 }
@@ -367,7 +439,7 @@ std::uint64_t signal_set(const std::string& name) {
 }
 constexpr std::uint64_t bit(int signal) { return std::uint64_t{1} << (signal - 1); }
 
-TEST_F(spawn_test, no_signal_is_blocked_or_ignored_but_those_that_are_meant_to_be) {
+TEST_P(every_start, no_signal_is_blocked_or_ignored_but_those_that_are_meant_to_be) {
   sigset_t blocked, former;
   sigemptyset(&blocked);
   for (const int signal : {SIGTERM, SIGUSR1, SIGCHLD}) sigaddset(&blocked, signal);
@@ -389,7 +461,7 @@ TEST_F(spawn_test, no_signal_is_blocked_or_ignored_but_those_that_are_meant_to_b
   EXPECT_EQ(without_nohup & others, 0u);
 }
 
-TEST_F(spawn_test, no_descriptor_but_the_three_is_inherited) {
+TEST_P(every_start, no_descriptor_but_the_three_is_inherited) {
   const int open = ::open("/dev/null", O_RDONLY);  // without close-on-exec, as a careless library does
   const int high = ::fcntl(open, F_DUPFD, 500);
   // ls has its directory open as 3.
@@ -398,7 +470,7 @@ TEST_F(spawn_test, no_descriptor_but_the_three_is_inherited) {
   ::close(high);
 }
 
-TEST_F(spawn_test, passed_descriptors_are_three_and_up_whatever_their_numbers_here) {
+TEST_P(every_start, passed_descriptors_are_three_and_up_whatever_their_numbers_here) {
   const scratch_directory here;
   std::vector<unique_fd> files;
   for (int i = 0; i < 3; ++i)
@@ -412,7 +484,7 @@ TEST_F(spawn_test, passed_descriptors_are_three_and_up_whatever_their_numbers_he
       pass.push_back(files[i].get());
       expected += (here / std::to_string(i)).string() + "\n";
     }
-    child c = spawn({"readlink", "/proc/self/fd/3", "/proc/self/fd/4", "/proc/self/fd/5"},
+    child c = start({"readlink", "/proc/self/fd/3", "/proc/self/fd/4", "/proc/self/fd/5"},
                     {.out = redirect::pipe(), .pass = pass});
     communication talk(c);
     talk.advance();
@@ -436,7 +508,7 @@ class standard_three {
   std::array<unique_fd, 3> saved_;
 };
 
-TEST_F(spawn_test, the_three_are_remapped_in_every_way) {
+TEST_P(every_start, the_three_are_remapped_in_every_way) {
   const scratch_directory here;
   for (int i = 0; i < 3; ++i) write_file(here / std::to_string(i), "");
   std::string wrong;
@@ -449,7 +521,7 @@ TEST_F(spawn_test, the_three_are_remapped_in_every_way) {
     }
     for (int map = 0; map < 27; ++map) {
       const std::array<int, 3> from{map % 3, map / 3 % 3, map / 9};
-      auto status = spawn(command::shell("x=$(readlink /proc/$$/fd/0 /proc/$$/fd/1 /proc/$$/fd/2); echo \"$x\" >\"$1\"",
+      auto status = start(command::shell("x=$(readlink /proc/$$/fd/0 /proc/$$/fd/1 /proc/$$/fd/2); echo \"$x\" >\"$1\"",
                                          {here / "result"}),
                           {.in = redirect::descriptor(from[0]),
                            .out = redirect::descriptor(from[1]),
@@ -516,10 +588,10 @@ TEST_F(spawn_test, files_are_read_made_emptied_and_appended_to) {
   EXPECT_EQ(run({"cat"}, {.in = redirect::null()}).out, "");
 }
 
-TEST_F(spawn_test, a_child_reads_from_another_and_writes_to_another) {
-  child first = spawn({"printf", "b\\na\\n"}, {.out = redirect::pipe()});
-  child last = spawn({"sort"}, {.in = redirect::pipe(), .out = redirect::pipe()});
-  child between = spawn({"cat"}, {.in = redirect::from(first), .out = redirect::to(last)});
+TEST_P(every_start, a_child_reads_from_another_and_writes_to_another) {
+  child first = start({"printf", "b\\na\\n"}, {.out = redirect::pipe()});
+  child last = start({"sort"}, {.in = redirect::pipe(), .out = redirect::pipe()});
+  child between = start({"cat"}, {.in = redirect::from(first), .out = redirect::to(last)});
   EXPECT_FALSE(first.out());
   EXPECT_THROW((void)redirect::from(first), std::logic_error);
   EXPECT_EQ(line_from(last.out()), "a");
@@ -527,18 +599,18 @@ TEST_F(spawn_test, a_child_reads_from_another_and_writes_to_another) {
   EXPECT_TRUE(first.wait().ok() && between.wait().ok() && last.wait().ok());
 }
 
-TEST_F(spawn_test, a_child_leads_a_group_or_stays_in_ours) {
-  child own = spawn({"cat"}, {.in = redirect::pipe()});
+TEST_P(every_start, a_child_leads_a_group_or_stays_in_ours) {
+  child own = start({"cat"}, {.in = redirect::pipe()});
   EXPECT_EQ(::getpgid(own.pid()), own.pid());
-  child joined = spawn({"cat"}, {.in = redirect::pipe(), .group = own.pid()});
+  child joined = start({"cat"}, {.in = redirect::pipe(), .group = own.pid()});
   EXPECT_EQ(::getpgid(joined.pid()), own.pid());
-  child ours = spawn({"cat"}, {.in = redirect::pipe(), .group = 0});
+  child ours = start({"cat"}, {.in = redirect::pipe(), .group = 0});
   EXPECT_EQ(::getpgid(ours.pid()), ::getpgrp());
   EXPECT_TRUE(ours.signal_group(SIGKILL));  // to it alone: we live
   EXPECT_EQ(ours.wait().signal, SIGKILL);
 }
 
-TEST_F(spawn_test, sixteen_threads_start_children_and_none_has_anothers_descriptors) {
+TEST_P(every_start, sixteen_threads_start_children_and_none_has_anothers_descriptors) {
   std::atomic<int> right = 0;
   std::vector<std::jthread> threads;
   for (int t = 0; t < 16; ++t)
@@ -546,7 +618,7 @@ TEST_F(spawn_test, sixteen_threads_start_children_and_none_has_anothers_descript
       for (int i = 0; i < 20; ++i) {
         // cat ends only if nobody else holds the writing end of its input.
         const std::string text = std::to_string(t) + ":" + std::to_string(i);
-        const auto done = run({"cat"}, {.input = text});
+        const auto done = run({"cat"}, {.input = text, .memory_bytes = limit});
         if (done.ok() && done.out == text) ++right;
       }
     });
