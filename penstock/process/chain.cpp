@@ -1,4 +1,5 @@
 #include <csignal>
+#include <memory>
 #include <stdexcept>
 
 #include <penstock/process/chain.hpp>
@@ -83,6 +84,13 @@ chain::chain(const command_row& row, spawn_options options) {
     if (group == spawn_options::own_group) group = members_.front().pid();
     from_former = std::move(between.read);
   }
+}
+
+chain& chain::operator=(chain&& other) noexcept {
+  // Not member by member: a vector that is moved onto itself is empty, and its children would be ended.
+  if (this == &other) return *this;
+  std::destroy_at(this);
+  return *std::construct_at(this, std::move(other));
 }
 
 std::vector<exit_status> chain::wait() { return *wait(wait_limit()); }

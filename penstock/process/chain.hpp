@@ -57,6 +57,8 @@ class chain {
  public:
   // options.group must not be another child's. Throws as spawn; std::invalid_argument for a row without commands.
   explicit chain(const command_row& row, spawn_options options = {});
+  chain(chain&&) noexcept = default;
+  chain& operator=(chain&& other) noexcept;
 
   [[nodiscard]] std::vector<child>& members() noexcept { return members_; }
   [[nodiscard]] unique_fd& in() noexcept { return members_.front().in(); }

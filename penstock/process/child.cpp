@@ -81,8 +81,8 @@ child::child(std::unique_ptr<state> s) noexcept : state_(std::move(s)) {}
 child::child(child&&) noexcept = default;
 
 child& child::operator=(child&& other) noexcept {
-  child former(std::move(*this));
-  state_ = std::move(other.state_);
+  child taken(std::move(other));
+  std::swap(state_, taken.state_);  // the former one ends here, unless it is the same
   return *this;
 }
 

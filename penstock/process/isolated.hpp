@@ -123,6 +123,13 @@ class isolated_call {
   explicit isolated_call(const isolation& how = {})
       : worker_(isolation_parts::make_worker(isolation_parts::name_of<F>(), how)) {}
 
+  isolated_call(isolated_call&&) noexcept = default;
+  isolated_call& operator=(isolated_call&& other) noexcept {
+    if (this == &other) return *this;
+    std::destroy_at(this);
+    return *std::construct_at(this, std::move(other));
+  }
+
   // Throws worker_died, request_failed; std::runtime_error if it was stopped.
   result operator()(const item& x, std::stop_token stop) {
     const bool is_next = at_ < ahead_.size() && ahead_[at_] == &x;

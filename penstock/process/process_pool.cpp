@@ -1,3 +1,4 @@
+#include <memory>
 #include <stdexcept>
 
 #include <penstock/process/descriptors.hpp>
@@ -17,6 +18,12 @@ worker_set::worker_set(const char* function, const pool_options& options) {
   lanes_.reserve(options.workers);
   for (std::size_t i = 0; i < options.workers; ++i)
     lanes_.push_back({isolation_parts::make_worker(function, options.isolation), {}});
+}
+
+worker_set& worker_set::operator=(worker_set&& other) noexcept {
+  if (this == &other) return *this;
+  std::destroy_at(this);
+  return *std::construct_at(this, std::move(other));
 }
 
 bool worker_set::wants_more(const lane& l, std::size_t left) const noexcept {

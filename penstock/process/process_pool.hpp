@@ -38,6 +38,8 @@ struct pool_options {
 class worker_set {
  public:
   worker_set(const char* function, const pool_options& options);
+  worker_set(worker_set&&) noexcept = default;
+  worker_set& operator=(worker_set&& other) noexcept;
 
   // Asks `request(i)` for each i below `count` and gives its reply to `done(i, reply)`, in whatever order they come. What
   // these throw ends the workers, and is thrown on.

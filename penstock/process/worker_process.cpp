@@ -3,6 +3,7 @@
 #include <cerrno>
 #include <cstring>
 #include <limits>
+#include <memory>
 #include <system_error>
 #include <utility>
 
@@ -38,7 +39,11 @@ constexpr const char* out_of_step = "was killed: it said something before it was
 
 worker_process::worker_process(command what, worker_options options) : what_(std::move(what)), options_(options) {}
 worker_process::worker_process(worker_process&&) noexcept = default;
-worker_process& worker_process::operator=(worker_process&&) noexcept = default;
+worker_process& worker_process::operator=(worker_process&& other) noexcept {
+  if (this == &other) return *this;
+  std::destroy_at(this);  // which ends the former worker as it ends any
+  return *std::construct_at(this, std::move(other));
+}
 worker_process::~worker_process() {
   // A worker that has nothing to do hears the end of its input, and may have something to put away. One that is at work
   // is of no more use.

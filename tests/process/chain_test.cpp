@@ -70,6 +70,19 @@ TEST_F(chain_test, the_last_member_killed_ends_the_others) {
   EXPECT_EQ(statuses[2].number(), -SIGKILL);
 }
 
+TEST_F(chain_test, one_that_is_moved_onto_itself_is_as_it_was) {
+  chain c(command({"cat"}) | command::shell("cat; exit 3"), {.in = redirect::pipe(), .err = redirect::pipe()});
+  move_onto_itself(c);
+  ASSERT_EQ(c.members().size(), 2u);
+  EXPECT_TRUE(c.in() && c.err());
+  EXPECT_FALSE(c.wait(0s));
+  c.in().reset();
+  EXPECT_EQ(c.wait().back().code, 3);
+  chain other(command({"sleep", "1000"}) | command({"sleep", "1000"}));
+  other = std::move(c);  // ends what it had
+  EXPECT_EQ(other.members().size(), 2u);
+}
+
 TEST_F(chain_test, is_one_group) {
   chain c(command({"cat"}) | command({"cat"}) | command({"cat"}), {.in = redirect::pipe()});
   for (child& member : c.members()) EXPECT_EQ(::getpgid(member.pid()), c.members().front().pid());

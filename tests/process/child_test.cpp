@@ -145,6 +145,26 @@ TEST_F(child_test, one_that_is_moved_over_is_ended) {
   EXPECT_FALSE(other);
 }
 
+TEST_F(child_test, one_that_is_moved_onto_itself_is_as_it_was) {
+  child c = ready("echo ready; read x; exit 4");
+  const pid_t pid = c.pid();
+  const int descriptor = c.descriptor(), in = c.in().get();
+  move_onto_itself(c);
+  ASSERT_TRUE(c);
+  EXPECT_EQ(c.pid(), pid);
+  EXPECT_EQ(c.descriptor(), descriptor);
+  EXPECT_EQ(c.in().get(), in);
+  EXPECT_FALSE(c.poll());
+  move_onto_itself(c.in());
+  EXPECT_EQ(c.in().get(), in);
+  std::swap(c, c);
+  c.in().reset();
+  EXPECT_EQ(c.wait().code, 4);
+  child none;
+  move_onto_itself(none);
+  EXPECT_FALSE(none);
+}
+
 TEST_F(child_test, is_terminated_by_the_first_signal_that_it_minds) {
   child obedient = ready("echo ready; read x");
   EXPECT_EQ(obedient.terminate("TERM,1h,KILL")->number(), -SIGTERM);

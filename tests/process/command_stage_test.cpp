@@ -331,6 +331,22 @@ TEST_F(command_stage_test, a_reply_longer_than_the_limit_is_refused_though_it_is
     }
 }
 
+TEST_F(command_stage_test, a_worker_that_is_moved_onto_itself_goes_on) {
+  worker_process worker(command::shell("while read x; do echo \"$x!\"; done"));
+  EXPECT_EQ(worker.ask("a"), "a!");
+  const pid_t pid = worker.pid();
+  worker.submit("b");
+  worker.submit("c");
+  worker.exchange();
+  move_onto_itself(worker);
+  EXPECT_EQ(worker.pid(), pid);
+  for (const std::string expected : {"b!", "c!"}) {
+    ASSERT_TRUE(worker.wait_for_reply());
+    EXPECT_EQ(worker.next().bytes, expected);
+  }
+  EXPECT_EQ(worker.started(), 1u);
+}
+
 TEST_F(command_stage_test, a_worker_at_the_end_may_put_its_things_away) {
   const scratch_directory here;
   {

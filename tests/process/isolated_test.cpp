@@ -305,6 +305,27 @@ TEST_F(isolated_test, shared_bytes_of_a_wrong_size_are_refused) {
   EXPECT_THROW((void)there.text.bytes(), std::system_error);
 }
 
+TEST_F(isolated_test, what_is_moved_onto_itself_is_as_it_was) {
+  isolated_call<obey> safely;
+  const std::string pid = safely("pid", {});
+  const std::array<std::string, 2> ahead{"a", "b"};
+  const std::array<const std::string*, 2> items{&ahead[0], &ahead[1]};
+  safely.foresee(items);
+  move_onto_itself(safely);
+  EXPECT_EQ(safely(ahead[0], {}), "a!");
+  move_onto_itself(safely);
+  EXPECT_EQ(safely(ahead[1], {}), "b!");
+  EXPECT_EQ(safely("pid", {}), pid);
+  process_pool<twice> pool({.workers = 2});
+  move_onto_itself(pool);
+  EXPECT_EQ(pool.map(std::vector<int>{1, 2, 3}), (std::vector<int>{2, 4, 6}));
+  shared_bytes bytes(10);
+  bytes.writable()[3] = std::byte{7};
+  move_onto_itself(bytes);
+  ASSERT_EQ(bytes.size(), 10u);
+  EXPECT_EQ(bytes.bytes()[3], std::byte{7});
+}
+
 TEST_F(isolated_test, a_call_is_a_call) {
   isolated_call<twice> safely;
   for (int i = 0; i < 100; ++i) EXPECT_EQ(safely(i, {}), 2 * i);

@@ -81,6 +81,12 @@ inline void write_file(const std::filesystem::path& path, const std::string& tex
   if (executable) std::filesystem::permissions(path, std::filesystem::perms::owner_all);
 }
 
+template <class T>
+void move_onto_itself(T& x) {
+  T& same = x;
+  x = std::move(same);
+}
+
 // Reads one line from a blocking descriptor; what a child says before the test goes on.
 inline std::string line_from(const unique_fd& fd) {
   std::string line;
