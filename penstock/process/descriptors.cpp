@@ -74,7 +74,9 @@ bool limited_poll::wait(std::vector<pollfd>& fds, system::clock::time_point soon
   do {
     timespec left{};
     if (deadline != system::never) {
-      const auto ns = std::max<std::chrono::nanoseconds>(deadline - system::clock::now(), std::chrono::nanoseconds(0));
+      // Compared first: the difference to a time far in the past is no duration.
+      const auto now = system::clock::now();
+      const std::chrono::nanoseconds ns = deadline > now ? deadline - now : std::chrono::nanoseconds(0);
       const auto seconds = std::chrono::floor<std::chrono::seconds>(ns);
       left.tv_sec = static_cast<std::time_t>(seconds.count());
       left.tv_nsec = static_cast<long>((ns - seconds).count());

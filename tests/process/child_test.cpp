@@ -5,7 +5,10 @@
 #include <fcntl.h>
 #include <poll.h>
 
+#include <penstock/async/run.hpp>
+#include <penstock/process/await_child.hpp>
 #include <penstock/process/descriptors.hpp>
+#include <penstock/process/worker_process.hpp>
 
 #include "tests/process/process_testing.hpp"
 
@@ -64,6 +67,52 @@ TEST_F(child_test, a_limit_ends_waiting_and_not_the_child) {
   c.in().reset();
   EXPECT_EQ(c.wait().code, 1);  // read found the end
   EXPECT_EQ(c.wait(stop.get_token())->code, 1);
+}
+
+// The ends of what can be written: the past is over, however far; the farthest future is for ever.
+TEST_F(child_test, every_limit_that_can_be_written_is_meant) {
+  using clock = wait_limit::clock;
+  child c = ready("echo ready; read x");
+  const std::vector<wait_limit> over{clock::time_point::min(),
+                                     clock::time_point::min() + 1ns,
+                                     clock::time_point(),
+                                     clock::now() - 1s,
+                                     clock::now(),
+                                     std::chrono::nanoseconds::min(),
+                                     -1ns,
+                                     0ns,
+                                     std::chrono::hours::min(),
+                                     std::chrono::duration<double>(-1e300),
+                                     std::chrono::nanoseconds(1)};
+  child talks = spawn({"sleep", "1000"}, {.out = redirect::pipe()});
+  communication talk(talks);
+  chain row(command({"cat"}) | command({"cat"}), {.in = redirect::pipe()});
+  worker_process silent({"sleep", "1000"});
+  for (std::size_t i = 0; i < over.size(); ++i) {
+    EXPECT_FALSE(c.wait(over[i])) << i;
+    EXPECT_FALSE(penstock::run(async_wait(c, over[i]))) << i;
+    EXPECT_FALSE(talk.advance(over[i])) << i;
+    EXPECT_FALSE(penstock::run(async_advance(talk, over[i]))) << i;
+    EXPECT_FALSE(row.wait(over[i])) << i;
+    EXPECT_FALSE(silent.ask("x", over[i])) << i;
+  }
+  for (const wait_limit& for_ever : {wait_limit(clock::time_point::max()), wait_limit(clock::time_point::max() - 1ns),
+                                     wait_limit(std::chrono::nanoseconds::max()), wait_limit(std::chrono::hours::max()),
+                                     wait_limit(std::chrono::duration<double>(1e300))}) {
+    child ends = ready("echo ready; read x; exit 4");
+    ends.in().reset();
+    const auto status = ends.wait(for_ever);
+    ASSERT_TRUE(status);
+    EXPECT_EQ(status->code, 4);
+    child in_a_task = ready("echo ready; read x; exit 4");
+    in_a_task.in().reset();
+    EXPECT_EQ(penstock::run(async_wait(in_a_task, for_ever))->code, 4);
+  }
+  EXPECT_TRUE(run({"true"}, {.drain = std::chrono::nanoseconds::max()}).ok());
+  EXPECT_TRUE(run({"true"}, {.timeout = std::chrono::nanoseconds::max()}).ok());
+  EXPECT_TRUE(run({"sleep", "1000"}, {.timeout = std::chrono::nanoseconds::min(), .end = "KILL"}).timed_out);
+  EXPECT_TRUE(
+      run({"sleep", "1000"}, {.timeout = -1ns, .end = "KILL", .drain = std::chrono::nanoseconds::min()}).timed_out);
 }
 
 TEST_F(child_test, a_stop_wakes_who_waits) {
