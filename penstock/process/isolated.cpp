@@ -8,9 +8,12 @@
 #include <cstring>
 #include <stdexcept>
 
+#include <cxxabi.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -89,25 +92,46 @@ void reply(char kind, std::string_view bytes) {
     iovec parts[2] = {{head + of_head, sizeof head - of_head},
                       {const_cast<char*>(bytes.data()) + of_bytes, bytes.size() - of_bytes}};
     const ssize_t n = ::writev(replies_to, parts, 2);
-    if (n < 0 && errno != EINTR) ::_exit(1);
+    if (n < 0 && errno != EINTR) {
+      if (errno == EBADF) refuse("an isolated function closed the descriptors of its worker");
+      ::_exit(1);  // the parent is gone
+    }
     if (n > 0) written += static_cast<std::size_t>(n);
   }
 }
+
+// Of a copy of this worker, which a function has made by fork(): it has no requests, and nothing to answer.
+bool is_copy = false;
 
 // Each reply is written before the next request is begun: what has been said cannot die with the worker.
 void answer(const served& function, std::string_view request) {
   try {
     const std::string bytes = function.call(request);
+    if (is_copy) ::_exit(1);
     if (bytes.size() >= 0xffff'ffff) throw std::length_error("a result longer than 4 GiB");
     reply('+', bytes);
+  } catch (const abi::__forced_unwind&) {
+    // pthread_exit(), or a cancellation: the thread of the worker cannot go on.
+    if (!is_copy) reply('!', "ended: the function ended its thread");
+    ::_exit(1);
   } catch (...) {
+    if (is_copy) ::_exit(1);
     reply('-', exception_text(std::current_exception()));
   }
+}
+
+// Whether the requests still come by the pipe that they came by: a function may close any descriptor, and another file may
+// have its number since.
+bool is_pipe(int fd, const struct stat& as) {
+  struct stat about {};
+  return ::fstat(fd, &about) == 0 && about.st_dev == as.st_dev && about.st_ino == as.st_ino;
 }
 
 [[noreturn]] void work(const served& function, int requests) {
   std::string in(65'536, '\0');
   std::size_t from = 0, to = 0;
+  struct stat first {};
+  ::fstat(requests, &first);
   for (;;) {
     while (to - from >= length_bytes) {
       std::size_t length = 0;
@@ -130,6 +154,7 @@ void answer(const served& function, std::string_view request) {
       to -= std::exchange(from, 0);
       in.resize(to + 65'536);
     }
+    if (!is_pipe(requests, first)) refuse("an isolated function closed the descriptors of its worker");
     const ssize_t n = ::read(requests, in.data() + to, in.size() - to);
     if (n < 0 && errno == EINTR) continue;
     if (n <= 0) break;
@@ -156,6 +181,7 @@ void serve(int argc, char** argv, std::span<const served> functions) {
     ::dup2(STDERR_FILENO, STDOUT_FILENO);
     ::close(nothing);
     end_with_the_parent();
+    ::pthread_atfork(nullptr, nullptr, [] { is_copy = true; });
     limit(argv[3], argv[4]);
     reply('+', {});  // here I am
     work(f, requests);

@@ -10,7 +10,8 @@
 //                 | ...
 //
 // f takes one value and returns one, or nothing; both go through wire.hpp. An exception of f comes back as
-// request_failed with its message; the death of its process as worker_died: "the worker was killed by signal 11 (SEGV)".
+// request_failed with its message; the end of its process as worker_died: "the worker was killed by signal 11 (SEGV)",
+// "the worker exited with 3" after exit(3), "the worker ended: the function ended its thread" after pthread_exit().
 //
 // WORKERS  Each worker of the stage has a process, started at its first item and replaced when it died. It is this
 //          program, executed anew (/proc/self/exe), which is safe whatever threads are running; nothing of the

@@ -32,6 +32,8 @@ constexpr std::chrono::seconds time_to_start{60};
 
 constexpr std::chrono::seconds time_to_end{1};
 
+constexpr const char* closed_input = "was killed: it closed its input";
+constexpr const char* closed_output = "was killed: it closed its output";
 constexpr const char* too_long = "was killed: its reply is too long";
 constexpr const char* out_of_step = "was killed: it said something before it was asked";
 
@@ -85,7 +87,7 @@ void worker_process::start() {
   set_nonblocking(child_.out().get(), true);
   ++started_;
   sent_whole_ = sent_bytes_ = consumed_ = filled_ = 0;
-  enlarged_ = false;
+  enlarged_ = input_closed_ = false;
   greeted_ = options_.framing != framing::answers;
   deadline_ = system::never;
   if (greeted_)
@@ -115,11 +117,12 @@ void worker_process::reset() noexcept {
 }
 
 // The worker is gone, or goes: its current request pays for it.
-void worker_process::lose(bool deadline_passed, const char* why) {
-  // Its output may end a moment before it does, and then how it ends is worth waiting for.
-  if (!deadline_passed && !why) (void)child_.wait(time_to_end);
+void worker_process::lose(cause because, const std::string& why) {
+  // Its pipes may end a moment before it does, and then how it ends is worth waiting for.
+  const bool ended = because == cause::closed && child_.wait(time_to_end);
   const auto status = child_.terminate("KILL");
   const std::string death = status ? to_string(*status) : "could not be ended";
+  const bool deadline_passed = because == cause::deadline;
   std::string text = "the worker ";
   if (!greeted_)
     text += "did not start: " + death;
@@ -127,7 +130,7 @@ void worker_process::lose(bool deadline_passed, const char* why) {
     text += "was killed: its deadline of " +
             std::to_string(std::chrono::duration_cast<std::chrono::milliseconds>(options_.deadline).count()) +
             " ms has passed";
-  else if (why)
+  else if (!ended)
     text += why;
   else
     text += status && status->how == exit_status::end::signalled ? "was " + death : death;
@@ -140,7 +143,7 @@ void worker_process::lose(bool deadline_passed, const char* why) {
 void worker_process::send_some() {
   // Without a SIGPIPE: a worker may die with requests unread.
   const no_sigpipe quietly;
-  while (sent_whole_ < requests_.size()) {
+  while (sent_whole_ < requests_.size() && !input_closed_) {
     std::array<iovec, 64> parts;
     std::size_t count = 0;
     for (std::size_t i = sent_whole_; i < requests_.size() && count < parts.size(); ++i, ++count) {
@@ -150,8 +153,12 @@ void worker_process::send_some() {
     const ssize_t n = ::writev(child_.in().get(), parts.data(), static_cast<int>(count));
     if (n < 0) {
       if (errno == EINTR) continue;
-      // A broken pipe is seen by reading, after what it has still said.
-      if (errno == EAGAIN || errno == EPIPE) return;
+      if (errno == EAGAIN) return;
+      if (errno == EPIPE) {
+        // It may still answer what it has read.
+        input_closed_ = true;
+        return;
+      }
       throw std::system_error(errno, std::generic_category(), "writing to a worker");
     }
     auto left = static_cast<std::size_t>(n);
@@ -201,7 +208,7 @@ std::size_t worker_process::most_in_frame() const noexcept {
   return std::min(options_.most_bytes, most) + (options_.framing == framing::answers ? 1 : 0);
 }
 
-const char* worker_process::take_replies() {
+std::string worker_process::take_replies() {
   while (!requests_.empty() || !greeted_) {
     const std::string_view there(received_.data() + consumed_, filled_ - consumed_);
     std::string_view payload;
@@ -209,16 +216,16 @@ const char* worker_process::take_replies() {
     if (options_.framing == framing::lines) {
       const auto end = there.find('\n');
       if (std::min(end, there.size()) > most_in_frame()) return too_long;
-      if (end == there.npos) return nullptr;
+      if (end == there.npos) return {};
       payload = there.substr(0, end);
       used = end + 1;
     } else {
-      if (there.size() < length_bytes) return nullptr;
+      if (there.size() < length_bytes) return {};
       const std::size_t length = length_at(there.data());
       if (length > most_in_frame()) return too_long;
       if (there.size() - length_bytes < length) {
         if (length > usual_pipe && !std::exchange(enlarged_, true)) enlarge_pipe(child_.out().get());
-        return nullptr;
+        return {};
       }
       payload = there.substr(length_bytes, length);
       used = length_bytes + length;
@@ -228,13 +235,14 @@ const char* worker_process::take_replies() {
       greeted_ = true;
     } else {
       if (sent_whole_ == 0) return out_of_step;  // it answers before it has heard the end
+      if (options_.framing == framing::answers && payload.starts_with('!')) return std::string(payload.substr(1));
       take_reply(payload);
       requests_.pop_front();
       --sent_whole_;
     }
     clock_the_next();
   }
-  return nullptr;
+  return {};
 }
 
 void worker_process::take_reply(std::string_view payload) {
@@ -255,7 +263,7 @@ void worker_process::exchange() {
     if (child_.poll() || !receive_some())
       child_ = child();
     else if (filled_ > consumed_)
-      return lose(false, out_of_step);
+      return lose(cause::fault, out_of_step);
   }
   if (!child_) {
     try {
@@ -269,19 +277,21 @@ void worker_process::exchange() {
   }
   if (sent_whole_ < requests_.size()) send_some();
   bool goes_on = receive_some();
-  if (const char* why = take_replies()) return lose(false, why);
+  if (const std::string why = take_replies(); !why.empty()) return lose(cause::fault, why);
   if (requests_.empty()) return;
   if (goes_on && ready_.empty() && child_.poll()) {
-    // Its end, and not that of its output, which somebody whom it started may hold: what it said is there by now.
+    // Its end, and not that of its output, which a process that it started may hold: what it said is there by now.
     goes_on = false;
     (void)receive_some();
-    if (const char* why = take_replies()) return lose(false, why);
+    if (const std::string why = take_replies(); !why.empty()) return lose(cause::fault, why);
     if (requests_.empty()) return;
   }
   if (!goes_on)
-    lose(false);
+    lose(cause::closed, closed_output);
+  else if (input_closed_ && sent_whole_ == 0)
+    lose(cause::closed, closed_input);
   else if (system::clock::now() >= deadline_)
-    lose(true);
+    lose(cause::deadline);
 }
 
 void worker_process::add_to(std::vector<pollfd>& fds) const {
@@ -289,7 +299,7 @@ void worker_process::add_to(std::vector<pollfd>& fds) const {
   child& c = const_cast<child&>(child_);
   fds.push_back({c.out().get(), POLLIN, 0});
   fds.push_back({c.descriptor(), POLLIN, 0});
-  if (sent_whole_ < requests_.size()) fds.push_back({c.in().get(), POLLOUT, 0});
+  if (sent_whole_ < requests_.size() && !input_closed_) fds.push_back({c.in().get(), POLLOUT, 0});
 }
 
 bool worker_process::wait_for_reply(const wait_limit& limit) {

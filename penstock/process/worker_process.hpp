@@ -6,7 +6,8 @@
 // Several requests may be under way: submit() them, then take next() for each; poll(2) is the caller's or ask()'s.
 //
 // ENDING   A worker that dies, or takes longer than `deadline` for one request, costs that request, which is the first
-//          that has no reply; it is replaced at the next need, and the requests behind it are sent again.
+//          that has no reply; it is replaced at the next need, and the requests behind it are sent again. A worker that
+//          closes its output, or its input while requests wait for it, is killed: it can never answer.
 // STEP     A worker that says something before it was asked, a greeting or a second line, is out of step: its next reply
 //          would be taken for another request's. It is killed, which costs the request that finds it out. What comes too
 //          late for that is seen by in_step(), at the end.
@@ -37,7 +38,7 @@ namespace penstock::process {
 enum class framing : std::uint8_t {
   lines,    // a request and a reply are a line each; a request must have no newline in it
   lengths,  // four bytes of length, the least significant first, then so many bytes
-  answers,  // as lengths, and a reply begins with a byte that says whether it is one (isolated.hpp)
+  answers,  // as lengths, and a reply begins with a byte: '+' a result, '-' an error, '!' an error after which the worker ends
 };
 
 // A request that the worker did not survive: its message says how it died.
@@ -111,10 +112,11 @@ class worker_process {
   void start();
   void send_some();
   bool receive_some();         // false: it will send no more
-  const char* take_replies();  // null, or why the worker must not go on
+  std::string take_replies();  // empty, or why the worker must not go on
   [[nodiscard]] std::size_t most_in_frame() const noexcept;
   void take_reply(std::string_view payload);
-  void lose(bool deadline_passed, const char* why = nullptr);
+  enum class cause : std::uint8_t { deadline, fault, closed };
+  void lose(cause because, const std::string& why = {});
   void clock_the_next();
 
   command what_;
@@ -128,8 +130,9 @@ class worker_process {
   std::size_t consumed_ = 0;
   std::size_t filled_ = 0;
   std::deque<reply> ready_;
-  bool enlarged_ = false;  // the pipe of the replies
-  bool greeted_ = false;   // framing::answers: it has said that it is there
+  bool enlarged_ = false;      // the pipe of the replies
+  bool input_closed_ = false;  // the worker reads no more requests
+  bool greeted_ = false;       // framing::answers: it has said that it is there
   system::clock::time_point deadline_ = system::never;
 };
 

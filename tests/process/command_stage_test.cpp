@@ -331,6 +331,36 @@ TEST_F(command_stage_test, a_reply_longer_than_the_limit_is_refused_though_it_is
     }
 }
 
+// Without a deadline, too: nothing that it does can be waited for.
+TEST_F(command_stage_test, a_worker_that_closes_its_input_or_output_costs_one_item) {
+  const auto reason = [](const std::string& script) {
+    worker_process worker(command::shell(script));
+    EXPECT_EQ(worker.ask("a"), "a");
+    try {
+      (void)worker.ask("b");
+    } catch (const worker_died& e) {
+      EXPECT_EQ(worker.ask("c"), "c");
+      return std::string(e.what());
+    }
+    return std::string("it answered");
+  };
+  const std::string answers = "read x; echo $x; ";
+  EXPECT_EQ(reason(answers + "read x; exec >&-; sleep 1000"), "the worker was killed: it closed its output");
+  EXPECT_EQ(reason(answers + "read x; exec >&-; exit 3"), "the worker exited with 3");
+  // Closed when the second request is sent, and answering what came before.
+  const auto closed = [](const std::string& then) {
+    worker_process worker(command::shell("read x; exec <&-; echo $x; " + then));
+    EXPECT_EQ(worker.ask("a"), "a");
+    try {
+      (void)worker.ask("b");
+    } catch (const worker_died& e) {
+      return std::string(e.what());
+    }
+    return std::string("it answered");
+  };
+  EXPECT_EQ(closed("sleep 1000"), "the worker was killed: it closed its input");
+}
+
 TEST_F(command_stage_test, a_worker_that_is_moved_onto_itself_goes_on) {
   worker_process worker(command::shell("while read x; do echo \"$x!\"; done"));
   EXPECT_EQ(worker.ask("a"), "a!");

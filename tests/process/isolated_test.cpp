@@ -9,6 +9,8 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
+#include <sys/stat.h>
 
 #include <penstock/penstock.hpp>
 #include <penstock/process/descriptors.hpp>
@@ -44,6 +46,35 @@ std::string obey(const std::string& word) {
   if (word == "crash") crash();
   if (word == "hang") hang();
   if (word == "exit") std::exit(3);
+  if (word == "exit 0") std::exit(0);
+  if (word == "_exit") ::_exit(4);
+  if (word == "quick_exit") std::quick_exit(5);
+  if (word == "abort") {
+    ::signal(SIGABRT, SIG_DFL);
+    std::abort();
+  }
+  if (word == "pthread_exit") ::pthread_exit(nullptr);
+  if (word == "cancel") {
+    ::pthread_cancel(::pthread_self());
+    ::pthread_testcancel();
+  }
+  if (word == "terminate") std::terminate();
+  if (word == "exec") ::execl("/bin/true", "true", nullptr);
+  if (word.starts_with("close all")) {
+    ::close_range(0, ~0U, 0);
+    if (word.ends_with("and hang")) hang();
+  }
+  if (word == "close output") ::close(1);
+  if (word == "fork and return") ::fork();
+  if (word == "fork and throw" && ::fork() == 0) throw std::runtime_error("from the copy");
+  if (word == "fork and pthread_exit" && ::fork() == 0) ::pthread_exit(nullptr);
+  if (word == "close input")
+    // Whatever its number: the pipe that it reads its requests from is the only one that it can read.
+    for (int fd = 3; fd < 100; ++fd) {
+      struct stat about {};
+      if (::fstat(fd, &about) == 0 && S_ISFIFO(about.st_mode) && (::fcntl(fd, F_GETFL) & O_ACCMODE) == O_RDONLY)
+        ::dup2(STDIN_FILENO, fd);
+    }
   if (word == "throw") throw std::runtime_error("I was told to");
   if (word == "throw 5") throw 5;
   if (word == "print") {
@@ -372,6 +403,47 @@ TEST_F(isolated_test, every_way_to_die_costs_one_item_and_is_named) {
     EXPECT_EQ(dies("exit"), "the worker exited with 3");
     EXPECT_EQ(dies("hang"), "the worker was killed: its deadline of 200 ms has passed");
     EXPECT_EQ(safely("and again", {}), "and again!");
+  }
+}
+
+// Whatever the function does to end more than itself, one item fails, and the reason says what it was.
+TEST_F(isolated_test, a_function_that_ends_more_than_itself_costs_its_item) {
+  isolated_call<obey> safely;
+  const std::map<std::string, std::string> ends{{"exit 0", "the worker exited with 0"},
+                                                {"_exit", "the worker exited with 4"},
+                                                {"quick_exit", "the worker exited with 5"},
+                                                {"abort", "the worker was killed by signal 6 (ABRT)"},
+                                                {"terminate", "the worker was killed by signal 6 (ABRT)"},
+                                                {"pthread_exit", "the worker ended: the function ended its thread"},
+                                                {"cancel", "the worker ended: the function ended its thread"},
+                                                {"exec", "the worker exited with 0"},
+                                                {"close all", "the worker exited with 127"},
+                                                {"close all and hang", "the worker was killed: it closed its output"}};
+  for (const auto& [word, reason] : ends) {
+    EXPECT_EQ(message_of<worker_died>([&] { safely(word, {}); }), reason) << word;
+    EXPECT_EQ(safely("next", {}), "next!") << word;
+  }
+  for (const std::string word : {"close output", "fork and return", "fork and throw", "fork and pthread_exit"}) {
+    EXPECT_EQ(safely(word, {}), word + "!");
+    for (int i = 0; i < 3; ++i) EXPECT_EQ(safely(std::to_string(i), {}), std::to_string(i) + "!") << word;
+  }
+  // Answered, and its worker reads no more: one item at most is the price.
+  EXPECT_EQ(safely("close input", {}), "close input!");
+  try {
+    EXPECT_EQ(safely("next", {}), "next!");
+  } catch (const worker_died&) {
+  }
+  EXPECT_EQ(safely("next", {}), "next!");
+}
+
+TEST_F(isolated_test, a_pool_loses_only_the_values_whose_function_ends_its_thread) {
+  process_pool<obey> pool({.workers = 2});
+  std::vector<std::string> words;
+  for (int i = 0; i < 60; ++i) words.push_back(i % 10 == 7 ? "pthread_exit" : std::to_string(i));
+  const auto results = pool.try_map(words);
+  for (std::size_t i = 0; i < words.size(); ++i) {
+    EXPECT_EQ(results[i].has_value(), i % 10 != 7) << i;
+    EXPECT_EQ(results[i] ? *results[i] : "", i % 10 == 7 ? "" : words[i] + "!");
   }
 }
 
