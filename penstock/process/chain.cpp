@@ -1,3 +1,4 @@
+#include <cerrno>
 #include <csignal>
 #include <memory>
 #include <stdexcept>
@@ -29,6 +30,29 @@ pipe_ends pipe_of(const command& member) {
         "cannot start " + shell_quoted(member.words().empty() ? "" : member.words().front()) + ": a pipe for it");
   }
 }
+
+// The same destination again: what was given stays with the one that was given it, and is lent.
+redirect lent(const redirect& r) {
+  switch (r.what()) {
+    case redirect::kind::inherit:
+      break;
+    case redirect::kind::null:
+      return redirect::null();
+    case redirect::kind::pipe:
+      return redirect::pipe();
+    case redirect::kind::from_file:
+      return redirect::from_file(r.path());
+    case redirect::kind::to_file:
+      return redirect::to_file(r.path());
+    case redirect::kind::append_to:
+      return redirect::append_to(r.path());
+    case redirect::kind::descriptor:
+      return redirect::descriptor(r.get());
+    case redirect::kind::as_out:
+      return redirect::as_out();
+  }
+  return redirect::inherit();
+}
 }  // namespace
 
 chain::chain(const command_row& row, spawn_options options) {
@@ -44,44 +68,31 @@ chain::chain(const command_row& row, spawn_options options) {
   unique_fd from_former;
   pid_t group = options.group;
   for (std::size_t i = 0; i < count; ++i) {
-    spawn_options mine;
-    mine.in = i == 0 ? std::move(options.in) : redirect::descriptor(std::move(from_former));
     pipe_ends between;
-    if (i + 1 == count) {
-      mine.out = std::move(options.out);
-    } else {
-      between = pipe_of(row.commands()[i]);
-      mine.out = redirect::descriptor(std::move(between.write));
+    if (i + 1 < count) between = pipe_of(row.commands()[i]);
+    const auto options_in = [&](pid_t its_group) {
+      spawn_options mine;
+      mine.in = i == 0 ? std::move(options.in) : redirect::descriptor(from_former.get());
+      mine.out = i + 1 == count ? lent(options.out) : redirect::descriptor(between.write.get());
+      // A file is made or emptied by the first only.
+      const bool is_file = options.err.what() == redirect::kind::to_file;
+      mine.err = all_errors          ? redirect::descriptor(all_errors.get())
+                 : is_file && i != 0 ? redirect::append_to(options.err.path())
+                                     : lent(options.err);
+      mine.pass = options.pass;
+      mine.memory_bytes = options.memory_bytes;
+      mine.group = its_group;
+      return mine;
+    };
+    try {
+      members_.push_back(spawn(row.commands()[i], options_in(group)));
+    } catch (const spawn_error& e) {
+      // Where SIGCHLD is ignored, the leader may be gone already, and its group with it: then this one leads the others.
+      const bool group_is_gone = i > 0 && group != options.group && ::kill(-group, 0) != 0 && errno == ESRCH;
+      if (!group_is_gone || (e.code().value() != EPERM && e.code().value() != ESRCH)) throw;
+      members_.push_back(spawn(row.commands()[i], options_in(spawn_options::own_group)));
     }
-    switch (options.err.what()) {
-      case redirect::kind::pipe:
-        mine.err = redirect::descriptor(all_errors.get());
-        break;
-      case redirect::kind::inherit:
-        break;
-      case redirect::kind::null:
-        mine.err = redirect::null();
-        break;
-      case redirect::kind::as_out:
-        mine.err = redirect::as_out();
-        break;
-      case redirect::kind::from_file:
-      case redirect::kind::to_file:
-        // Opened by the first only: the others must not empty it again.
-        mine.err = i == 0 ? redirect::to_file(options.err.path()) : redirect::append_to(options.err.path());
-        break;
-      case redirect::kind::append_to:
-        mine.err = redirect::append_to(options.err.path());
-        break;
-      case redirect::kind::descriptor:
-        mine.err = redirect::descriptor(options.err.get());
-        break;
-    }
-    mine.group = group;
-    mine.pass = options.pass;
-    mine.memory_bytes = options.memory_bytes;
-    members_.push_back(spawn(row.commands()[i], std::move(mine)));
-    if (group == spawn_options::own_group) group = members_.front().pid();
+    if (members_.back().leads_group()) group = members_.back().pid();
     from_former = std::move(between.read);
   }
 }
@@ -107,15 +118,16 @@ std::optional<std::vector<exit_status>> chain::wait(const wait_limit& limit) {
 }
 
 bool chain::signal(int number) {
-  if (members_.front().leads_group()) return members_.front().signal_group(number);
+  if (members_.front().leads_group() && members_.front().signal_group(number)) return true;
+  // No group of theirs, or its leader is gone, which happens where SIGCHLD is ignored.
   bool any = false;
-  for (child& member : members_) any |= member.signal(number);
+  for (child& member : members_) any |= member.signal_group(number);
   return any;
 }
 
 std::optional<std::vector<exit_status>> chain::terminate(const termination& how) {
   if (auto ended = wait(std::chrono::seconds(0))) return ended;
-  members_.front().take_group_along();
+  for (child& member : members_) member.take_group_along();
   for (const termination::step& step : how.steps()) {
     signal(step.signal);
     signal(SIGCONT);

@@ -12,7 +12,8 @@
 //                     outcome:  command_per_item(thumbnail, [](photo& p, completed) { return std::move(p); })
 // persistent_worker   A child for each worker of the stage, started at its first item and kept: a line in, a line out, or
 //                     as worker_process.hpp says. Items are strings, or two functions make the request of an item, and
-//                     the result of item and reply.
+//                     the result of item and reply. The program must write each answer at once, which most do not
+//                     without an option (worker_process.hpp, BUFFERS): give a deadline.
 //
 // (A function of this program in a process of its own: isolated.hpp.)
 //

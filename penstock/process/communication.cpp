@@ -219,7 +219,8 @@ void communication::state::note_ends() {
   all_ended = true;
   if (in) in->reset();
   drain_until = wait_limit(drain).deadline();
-  if (group_goes_along) children.front()->signal_group(SIGKILL);
+  if (group_goes_along)
+    for (child* each : children) each->signal_group(SIGKILL);
 }
 
 void communication::state::finish() {
@@ -310,7 +311,7 @@ void communication::begin_termination() {
   s.drain = std::min<std::chrono::nanoseconds>(s.drain, std::chrono::milliseconds(250));
   if (s.all_ended) {
     // What is waited for is only somebody who holds its pipes.
-    s.children.front()->signal_group(SIGKILL);
+    for (child* each : s.children) each->signal_group(SIGKILL);
     s.drain_until = std::min(s.drain_until, wait_limit(s.drain).deadline());
   }
 }
@@ -321,9 +322,9 @@ void communication::signal(int number) {
   child& leader = *s.children.front();
   // SIGCONT, because a stopped process would hear only after somebody has let it go on.
   for (const int one : {number, SIGCONT}) {
-    leader.signal_group(one);
-    if (leader.leads_group()) continue;
-    for (std::size_t i = 1; i < s.children.size(); ++i) s.children[i]->signal(one);
+    if (leader.signal_group(one) && leader.leads_group()) continue;
+    // No group of theirs, or its leader is gone, which happens where SIGCHLD is ignored.
+    for (std::size_t i = 1; i < s.children.size(); ++i) s.children[i]->signal_group(one);
   }
 }
 

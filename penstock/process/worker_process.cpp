@@ -34,6 +34,10 @@ constexpr std::chrono::seconds time_to_end{1};
 
 constexpr const char* closed_input = "was killed: it closed its input";
 constexpr const char* closed_output = "was killed: it closed its output";
+// Most programs write a whole block at a time where they do not write to a terminal.
+constexpr const char* buffer_hint =
+    "; it has read the line and not answered: if it keeps its output in a buffer, let it write each line at once "
+    "(stdbuf -oL, sed -u, grep --line-buffered, python3 -u)";
 constexpr const char* too_long = "was killed: its reply is too long";
 constexpr const char* out_of_step = "was killed: it said something before it was asked";
 
@@ -87,7 +91,7 @@ void worker_process::start() {
   set_nonblocking(child_.out().get(), true);
   ++started_;
   sent_whole_ = sent_bytes_ = consumed_ = filled_ = 0;
-  enlarged_ = input_closed_ = false;
+  enlarged_ = input_closed_ = has_answered_ = false;
   greeted_ = options_.framing != framing::answers;
   deadline_ = system::never;
   if (greeted_)
@@ -120,6 +124,9 @@ void worker_process::reset() noexcept {
 void worker_process::lose(cause because, const std::string& why) {
   // Its pipes may end a moment before it does, and then how it ends is worth waiting for.
   const bool ended = because == cause::closed && child_.wait(time_to_end);
+  int unread = 0;
+  const bool keeps_its_answer = options_.framing == framing::lines && !has_answered_ && sent_whole_ > 0 &&
+                                ::ioctl(child_.in().get(), FIONREAD, &unread) == 0 && unread == 0;
   const auto status = child_.terminate("KILL");
   const std::string death = status ? to_string(*status) : "could not be ended";
   const bool deadline_passed = because == cause::deadline;
@@ -129,7 +136,7 @@ void worker_process::lose(cause because, const std::string& why) {
   else if (deadline_passed)
     text += "was killed: its deadline of " +
             std::to_string(std::chrono::duration_cast<std::chrono::milliseconds>(options_.deadline).count()) +
-            " ms has passed";
+            " ms has passed" + (keeps_its_answer ? buffer_hint : "");
   else if (!ended)
     text += why;
   else
@@ -236,6 +243,7 @@ std::string worker_process::take_replies() {
     } else {
       if (sent_whole_ == 0) return out_of_step;  // it answers before it has heard the end
       if (options_.framing == framing::answers && payload.starts_with('!')) return std::string(payload.substr(1));
+      has_answered_ = true;
       take_reply(payload);
       requests_.pop_front();
       --sent_whole_;

@@ -11,6 +11,9 @@
 // STEP     A worker that says something before it was asked, a greeting or a second line, is out of step: its next reply
 //          would be taken for another request's. It is killed, which costs the request that finds it out. What comes too
 //          late for that is seen by in_step(), at the end.
+// BUFFERS  A program that collects its output, as most do where it is not a terminal, does not answer before its buffer is
+//          full: start it so that it writes each line at once (stdbuf -oL tr, sed -u, grep --line-buffered, python3 -u).
+//          Without a deadline such a worker is waited for without end; with one the reason says so.
 // THREADS  One at a time.
 #pragma once
 
@@ -132,7 +135,8 @@ class worker_process {
   std::deque<reply> ready_;
   bool enlarged_ = false;      // the pipe of the replies
   bool input_closed_ = false;  // the worker reads no more requests
-  bool greeted_ = false;       // framing::answers: it has said that it is there
+  bool has_answered_ = false;
+  bool greeted_ = false;  // framing::answers: it has said that it is there
   system::clock::time_point deadline_ = system::never;
 };
 

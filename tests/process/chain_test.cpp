@@ -83,6 +83,24 @@ TEST_F(chain_test, one_that_is_moved_onto_itself_is_as_it_was) {
   EXPECT_EQ(other.members().size(), 2u);
 }
 
+// Then the system collects each member at once, also the leader of the group that the others are to join.
+TEST_F(chain_test, with_sigchld_ignored_nothing_hangs_or_throws) {
+  const auto former = ::signal(SIGCHLD, SIG_IGN);
+  for (int i = 0; i < 50; ++i) {
+    chain c(command({"true"}) | command({"true"}) | command({"cat"}) | command({"true"}));
+    for (const exit_status& status : c.wait()) EXPECT_EQ(status.how, exit_status::end::unknown);
+    EXPECT_EQ(run(command({"echo", "x"}) | command({"cat"}), {.input = "y"}).out, "x\n");
+  }
+  chain c(command({"true"}) | command({"sleep", "1000"}) | command({"sleep", "1000"}));
+  EXPECT_EQ(c.members().front().wait().how, exit_status::end::unknown);
+  const auto ended = c.terminate("TERM,1h,KILL");
+  const completed timed = run(command({"true"}) | command({"sleep", "1000"}), {.timeout = 1ms, .end = "TERM,1h,KILL"});
+  ::signal(SIGCHLD, former);
+  ASSERT_TRUE(ended);
+  EXPECT_EQ(ended->back().how, exit_status::end::unknown);
+  EXPECT_TRUE(timed.timed_out);
+}
+
 TEST_F(chain_test, is_one_group) {
   chain c(command({"cat"}) | command({"cat"}) | command({"cat"}), {.in = redirect::pipe()});
   for (child& member : c.members()) EXPECT_EQ(::getpgid(member.pid()), c.members().front().pid());

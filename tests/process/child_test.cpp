@@ -266,6 +266,42 @@ TEST_F(child_test, with_sigchld_ignored_the_status_is_unknown_and_nothing_hangs)
   EXPECT_EQ(ended->how, exit_status::end::unknown);
 }
 
+// Blocked, it is as if it were not: nothing here waits for it.
+TEST_F(child_test, with_sigchld_blocked_statuses_are_right) {
+  sigset_t set, former;
+  sigemptyset(&set);
+  sigaddset(&set, SIGCHLD);
+  ::pthread_sigmask(SIG_BLOCK, &set, &former);
+  EXPECT_EQ(spawn(command::shell("exit 4")).wait().code, 4);
+  EXPECT_EQ(run(command::shell("kill -9 $$")).status.signal, SIGKILL);
+  EXPECT_EQ(run(command({"true"}) | command::shell("exit 5")).status.code, 5);
+  timespec now{};
+  ::sigtimedwait(&set, nullptr, &now);
+  ::pthread_sigmask(SIG_SETMASK, &former, nullptr);
+}
+
+TEST_F(child_test, with_sigchld_ignored_everything_else_is_as_ever) {
+  const auto former = ::signal(SIGCHLD, SIG_IGN);
+  const completed done = run(command::shell("cat; echo error >&2"), {.input = "text", .err = redirect::pipe()});
+  const completed timed = run({"sleep", "1000"}, {.timeout = 1ms});
+  worker_process worker({"cat"});
+  const std::string answer = worker.ask("x");
+  std::string reason;
+  worker_process dies(command::shell("read x; exit 3"));
+  try {
+    (void)dies.ask("x");
+  } catch (const worker_died& e) {
+    reason = e.what();
+  }
+  { const child dropped = spawn({"sleep", "1000"}); }
+  ::signal(SIGCHLD, former);
+  EXPECT_EQ(done.out + done.err, "texterror\n");
+  EXPECT_EQ(done.status.how, exit_status::end::unknown);
+  EXPECT_TRUE(timed.timed_out);
+  EXPECT_EQ(answer, "x");
+  EXPECT_EQ(reason, "the worker " + to_string(exit_status{}));
+}
+
 TEST_F(child_test, one_that_somebody_else_collected_is_unknown_and_its_number_is_not_signalled) {
   child c = ready("echo ready; read x; exit 4");
   c.in().reset();

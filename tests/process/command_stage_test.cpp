@@ -361,6 +361,25 @@ TEST_F(command_stage_test, a_worker_that_closes_its_input_or_output_costs_one_it
   EXPECT_EQ(closed("sleep 1000"), "the worker was killed: it closed its input");
 }
 
+TEST_F(command_stage_test, a_worker_that_keeps_its_answers_in_a_buffer_is_told_from_a_slow_one) {
+  const auto reason = [](command what, std::chrono::milliseconds deadline) {
+    worker_process worker(std::move(what), {.deadline = deadline});
+    try {
+      return *worker.ask("a", wait_limit{});
+    } catch (const worker_died& e) {
+      EXPECT_TRUE(e.deadline_passed());
+      return std::string(e.what());
+    }
+  };
+  // On a busy machine it may not have come to read its line yet: then it has more time.
+  std::string buffered;
+  for (auto deadline = 100ms; buffered.find("it has read the line and not answered") == buffered.npos; deadline *= 2)
+    buffered = reason({"sed", "s/^/x/"}, deadline);
+  EXPECT_NE(buffered.find("stdbuf -oL"), std::string::npos);
+  EXPECT_EQ(reason({"sleep", "1000"}, 10ms), "the worker was killed: its deadline of 10 ms has passed");
+  EXPECT_EQ(reason({"sed", "-u", "s/^/x/"}, 1h), "xa");
+}
+
 TEST_F(command_stage_test, a_worker_that_is_moved_onto_itself_goes_on) {
   worker_process worker(command::shell("while read x; do echo \"$x!\"; done"));
   EXPECT_EQ(worker.ask("a"), "a!");
