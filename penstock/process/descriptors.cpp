@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <ctime>
@@ -62,14 +63,24 @@ bool signal_process(int descriptor, int signal) noexcept {
 
 limited_poll::limited_poll(const wait_limit& limit) : limit_(limit) {
   if (!limit.stop().stop_possible()) return;
-  wake_ = moved_above(unique_fd(::eventfd(0, EFD_CLOEXEC)));
-  if (!wake_) throw std::system_error(errno, std::generic_category(), "eventfd");
-  on_stop_.emplace(limit.stop(), wake_up{wake_.get()});
+  wake_ = unique_fd(::eventfd(0, EFD_CLOEXEC));
+  if (wake_ && wake_.get() < 3) wake_ = duplicate_above(wake_.get());
+  if (wake_) on_stop_.emplace(limit.stop(), wake_up{wake_.get()});
 }
 
 bool limited_poll::wait(std::vector<pollfd>& fds, system::clock::time_point sooner) {
+  if (wake_ || !limit_.stop().stop_possible()) return wait_once(fds, std::min(sooner, limit_.deadline()));
+  // No descriptor was left for waking it.
+  constexpr system::clock::duration between_looks = std::chrono::milliseconds(20);
+  for (;;) {
+    const auto until = std::min(std::min(sooner, limit_.deadline()), system::clock::now() + between_looks);
+    if (wait_once(fds, until)) return true;
+    if (limit_.reached() || system::clock::now() >= sooner) return false;
+  }
+}
+
+bool limited_poll::wait_once(std::vector<pollfd>& fds, system::clock::time_point deadline) {
   if (wake_) fds.push_back({wake_.get(), POLLIN, 0});
-  const auto deadline = std::min(sooner, limit_.deadline());
   int ready = 0;
   do {
     timespec left{};

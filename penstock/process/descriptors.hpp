@@ -40,10 +40,10 @@ void enlarge_pipe(int fd) noexcept;
 [[nodiscard]] int open_process(int pid) noexcept;
 bool signal_process(int descriptor, int signal) noexcept;
 
-// poll(2) with a wait_limit: a stop request wakes it.
+// poll(2) with a wait_limit: a stop request wakes it. Where no descriptor is left for that, it looks for the request every
+// 20 ms: the wait for a child that runs already must not fail.
 class limited_poll {
  public:
-  // Throws std::system_error if the wake-up descriptor, needed where the limit has a stop token, cannot be had.
   explicit limited_poll(const wait_limit& limit);
   limited_poll(const limited_poll&) = delete;
   limited_poll& operator=(const limited_poll&) = delete;
@@ -56,8 +56,9 @@ class limited_poll {
     int fd;
     void operator()() const noexcept;
   };
+  bool wait_once(std::vector<pollfd>& fds, system::clock::time_point deadline);
   const wait_limit& limit_;
-  unique_fd wake_;
+  unique_fd wake_;  // none: the limit has no stop token, or no descriptor was left
   std::optional<system::stop_callback<wake_up>> on_stop_;
 };
 

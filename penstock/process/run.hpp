@@ -11,7 +11,7 @@
 // TIME     After `timeout`, or when a stop is requested, it is ended as `end` says, with its group; what it printed until
 //          then is there.
 // ERRORS   spawn_error, output_too_long; with `check` command_failed for everything but exit code 0 in time;
-//          std::runtime_error if it could not be ended at all; std::system_error if no descriptor is left to wait with.
+//          std::runtime_error if it could not be ended at all; std::system_error if the system refuses to wait.
 //          is_shortage() of a spawn_error, or of a system_error's code: the machine was short of something (spawn.hpp).
 #pragma once
 

@@ -4,6 +4,7 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <sys/resource.h>
 
 #include <penstock/async/run.hpp>
 #include <penstock/process/await_child.hpp>
@@ -122,6 +123,32 @@ TEST_F(child_test, a_stop_wakes_who_waits) {
   stop.request_stop();
   waiter.join();
   EXPECT_FALSE(c.poll());
+}
+
+// It runs already: that no descriptor is left must not end the wait for it.
+TEST_F(child_test, a_stop_ends_waiting_though_no_descriptor_is_left) {
+  child c = ready("echo ready; read x; exit 4");
+  rlimit former{};
+  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &former), 0);
+  const int first_free = ::dup(STDIN_FILENO);
+  ::close(first_free);
+  const rlimit none{static_cast<rlim_t>(first_free), former.rlim_max};
+  ::setrlimit(RLIMIT_NOFILE, &none);
+  std::stop_source stop;
+  std::optional<exit_status> stopped, late, ended;
+  {
+    const std::jthread stopper([&] { stop.request_stop(); });
+    stopped = c.wait(wait_limit(stop.get_token()));
+  }
+  std::stop_source never;
+  late = c.wait(wait_limit(never.get_token(), 1ms));
+  c.in().reset();
+  ended = c.wait(wait_limit(never.get_token()));
+  ::setrlimit(RLIMIT_NOFILE, &former);
+  EXPECT_FALSE(stopped);
+  EXPECT_FALSE(late);
+  ASSERT_TRUE(ended);
+  EXPECT_EQ(ended->code, 4);
 }
 
 TEST_F(child_test, everybody_who_waits_gets_the_same_end) {
