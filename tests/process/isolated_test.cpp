@@ -203,7 +203,6 @@ template <class T>
 using watched_vector = std::vector<T, watched_allocator<T>>;
 struct empty_parts {
   friend auto wire_parts(empty_parts&) { return std::tie(); }
-  friend bool operator==(const empty_parts&, const empty_parts&) = default;
 };
 struct tree {
   int number = 0;
