@@ -87,7 +87,8 @@ chain::chain(const command_row& row, spawn_options options) {
     try {
       members_.push_back(spawn(row.commands()[i], options_in(group)));
     } catch (const spawn_error& e) {
-      // Where SIGCHLD is ignored, the leader may be gone already, and its group with it: then this one leads the others.
+      // Where SIGCHLD is ignored, the leader may be gone already, and its group with it: then this one leads the
+      // others.
       const bool group_is_gone = i > 0 && group != options.group && ::kill(-group, 0) != 0 && errno == ESRCH;
       if (!group_is_gone || (e.code().value() != EPERM && e.code().value() != ESRCH)) throw;
       members_.push_back(spawn(row.commands()[i], options_in(spawn_options::own_group)));

@@ -8,9 +8,9 @@
 //
 // PIPES    Between the members they are nobody's but the members': when one ends early, those before it are told by
 //          SIGPIPE, or by EPIPE if they ignore it. `in` is the first one's, `out` the last one's, `err` that of all.
-// GROUP    The first member leads it, the others join; signals go to all. The first is collected last. Where SIGCHLD is
-//          ignored in this program, the system collects a leader that ends before the others have joined it; then the next
-//          member leads a group, and all statuses are unknown.
+// GROUP    The first member leads it, the others join; signals go to all. The first is collected last. Where SIGCHLD
+//          is ignored in this program, the system collects a leader that ends before the others have joined it; then
+//          the next member leads a group, and all statuses are unknown.
 // ENDING   If a member cannot be started, those before it are ended. As with child, the destructor ends what still runs.
 // THREADS  One at a time; a member's own functions as child says.
 #pragma once

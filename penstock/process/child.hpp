@@ -7,8 +7,8 @@
 // THREADS  wait, poll, signals and terminate may be called by any number of threads at the same time; moving and
 //          destroying not. in(), out() and err() have one user at a time each.
 // ENDING   The destructor ends what still runs: KILL to the group, and the end is collected, so that neither a process
-//          nor a zombie is left. A child that must finish is waited for before. Move assignment ends the former child in
-//          the same way; onto itself it changes nothing.
+//          nor a zombie is left. A child that must finish is waited for before. Move assignment ends the former child
+//          in the same way; onto itself it changes nothing.
 // GROUP    Unless told otherwise a child leads a process group of its own, and what it starts belongs to it; signals and
 //          terminate() go to all of them. A process that leaves the group by setsid() escapes.
 // NUMBERS  A signal goes to this child or to nobody: the descriptor of the process is used, and the group is signalled

@@ -52,8 +52,8 @@ class command {
   [[nodiscard]] const std::filesystem::path& directory() const noexcept { return directory_; }  // empty: ours
   // True iff its environment is ours, unchanged.
   [[nodiscard]] bool keeps_environment() const noexcept { return inherits_ && changes_.empty(); }
-  // NAME=value, each name once. Throws std::invalid_argument for a name that is empty or has a '=', and for a zero byte in
-  // a name or value: the system would cut it off there.
+  // NAME=value, each name once. Throws std::invalid_argument for a name that is empty or has a '=', and for a zero
+  // byte in a name or value: the system would cut it off there.
   [[nodiscard]] std::vector<std::string> environment() const;
 
  private:

@@ -40,8 +40,8 @@ void enlarge_pipe(int fd) noexcept;
 [[nodiscard]] int open_process(int pid) noexcept;
 bool signal_process(int descriptor, int signal) noexcept;
 
-// poll(2) with a wait_limit: a stop request wakes it. Where no descriptor is left for that, it looks for the request every
-// 20 ms: the wait for a child that runs already must not fail.
+// poll(2) with a wait_limit: a stop request wakes it. Where no descriptor is left for that, it looks for the request
+// every 20 ms: the wait for a child that runs already must not fail.
 class limited_poll {
  public:
   explicit limited_poll(const wait_limit& limit);

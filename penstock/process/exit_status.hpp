@@ -4,9 +4,10 @@
 //   if (!status.ok()) std::cerr << to_string(status) << '\n';      // killed by signal 11 (SEGV), core dumped
 //   return status.shell_number();                                  // 139
 //
-// An end that was collected elsewhere is `unknown`: the child is gone, and the system no longer knows how it ended. That is
-// so where another part of the program waits for every child, and where SIGCHLD is ignored. A program may be started with
-// it ignored: one that wants statuses sets SIGCHLD to SIG_DFL at the beginning of main(). Whether it is blocked is the same.
+// An end that was collected elsewhere is `unknown`: the child is gone, and the system no longer knows how it ended.
+// That is so where another part of the program waits for every child, and where SIGCHLD is ignored. A program may be
+// started with it ignored: one that wants statuses sets SIGCHLD to SIG_DFL at the beginning of main(). Whether it is
+// blocked is the same.
 #pragma once
 
 #include <chrono>

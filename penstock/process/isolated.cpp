@@ -120,8 +120,8 @@ void answer(const served& function, std::string_view request) {
   }
 }
 
-// Whether the requests still come by the pipe that they came by: a function may close any descriptor, and another file may
-// have its number since.
+// Whether the requests still come by the pipe that they came by: a function may close any descriptor, and another file
+// may have its number since.
 bool is_pipe(int fd, const struct stat& as) {
   struct stat about {};
   return ::fstat(fd, &about) == 0 && about.st_dev == as.st_dev && about.st_ino == as.st_ino;

@@ -19,7 +19,8 @@
 // ITEMS    While an item is worked at, further ones are on their way already. When a worker dies, the one that it was
 //          working at has failed; those behind it go to the next worker; none is worked at twice.
 // LIMITS   deadline: for one item; then its process group is killed. memory_bytes: beyond what the program has at the
-//          beginning of its main(), before the first item; then new throws std::bad_alloc there, and malloc returns null.
+//          beginning of its main(), before the first item; then new throws std::bad_alloc there, and malloc returns
+//          null.
 // ENDING   A stop of the run ends the process at once, and the item is handed back. A worker whose parent is gone, in
 //          whatever way, ends, even if f hangs.
 // OUTPUT   What f prints to the standard output goes to the errors; its input is empty.

@@ -2,8 +2,8 @@
 //
 //   child c = spawn({"git", "gc"}, {.out = redirect::to_file("gc.log"), .err = redirect::as_out()});
 //
-// COST     posix_spawn, or the same steps by hand where there is a limit: about 0.4 ms for a dynamic program, however much memory this one has; fork would copy its page
-//          tables (153 ms for 4 GiB).
+// COST     posix_spawn, or the same steps by hand where there is a memory limit: about 0.4 ms for a dynamic program,
+//          however much memory this one has; fork would copy its page tables (153 ms for 4 GiB).
 // CLEAN    The child has an empty signal mask, default signal actions (an ignored HUP, INT or QUIT stays ignored: nohup
 //          and background jobs mean it), its three standard descriptors and those of `pass`, no others, whatever this
 //          program or another thread of it has open without close-on-exec.
@@ -44,8 +44,8 @@ struct spawn_options {
   std::size_t memory_bytes = 0;
 };
 
-// True iff the code says that the machine, or a limit of this process, is short of memory, processes or descriptors now:
-// ENOMEM, EAGAIN, EMFILE, ENFILE. Also for the std::system_error that calls throw which wait for a child.
+// True iff the code says that the machine, or a limit of this process, is short of memory, processes or descriptors
+// now: ENOMEM, EAGAIN, EMFILE, ENFILE. Also for the std::system_error that calls throw which wait for a child.
 [[nodiscard]] bool is_shortage(const std::error_code& code) noexcept;
 
 class spawn_error : public std::system_error {

@@ -70,8 +70,8 @@ int start_unlimited(const program_start& what, pid_t& pid) noexcept {
 
 // --- with a limit: the same steps by ourselves, and the limit before exec ---
 //
-// posix_spawn has no step for it. The child is made as posix_spawn makes its own: it borrows this process's memory, on a
-// stack of its own, and this thread sleeps until the child has executed its program or ended. It makes system calls
+// posix_spawn has no step for it. The child is made as posix_spawn makes its own: it borrows this process's memory, on
+// a stack of its own, and this thread sleeps until the child has executed its program or ended. It makes system calls
 // and nothing else: no function of the C library that has a state, and none that a sanitizer replaces, because every
 // change of memory is one of this process.
 

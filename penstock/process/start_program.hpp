@@ -1,10 +1,10 @@
 // start_program: one program in a new process, with everything that must hold before its first instruction; spawn()
 // prepares what it is to be, and explains its error numbers.
 //
-// CLEAN    The child has an empty signal mask, default signal actions but for the ignored ones of HUP, INT and QUIT, the
-//          descriptors of `copies` and of the standard three, and no others.
-// LIMITS   A memory limit holds for the program from its first instruction, and for every process that it starts. Nothing
-//          is set on a running child.
+// CLEAN    The child has an empty signal mask, default signal actions but for the ignored ones of HUP, INT and QUIT,
+//          the descriptors of `copies` and of the standard three, and no others.
+// LIMITS   A memory limit holds for the program from its first instruction, and for every process that it starts.
+//          Nothing is set on a running child.
 #pragma once
 
 #include <cstddef>

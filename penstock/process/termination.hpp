@@ -3,9 +3,9 @@
 //   child.terminate("TERM,2s,KILL");      // also the default
 //   child.terminate("INT,500ms,TERM,5s,KILL");
 //
-// A signal without a time is followed by the next one at once. After the last signal, if no time is written there, comes
-// a wait of `last_wait`: even KILL takes a moment, and a process that sleeps in the kernel without being interruptible
-// cannot be ended at all. That is then said, not waited for.
+// A signal without a time is followed by the next one at once. After the last signal, if no time is written there,
+// comes a wait of `last_wait`: even KILL takes a moment, and a process that sleeps in the kernel without being
+// interruptible cannot be ended at all. That is then said, not waited for.
 #pragma once
 
 #include <chrono>

@@ -10,9 +10,10 @@
 //
 // Strings, paths, vectors, sets, maps, optionals, pairs, tuples, what is trivially copyable, and types with wire_parts().
 // Not for a disk or another machine: numbers are as this processor has them, and there is no version.
-// ERRORS   from_wire: wire_error for bytes that are no T: too few, too many, a count of elements for which there cannot be
-//          enough bytes, a truth value that is neither. So wrong bytes cost no more memory than right ones of that length.
-//          Both directions: wire_error for types that contain themselves, nested deeper than wire::max_depth.
+// ERRORS   from_wire: wire_error for bytes that are no T: too few, too many, a count of elements for which there
+//          cannot be enough bytes, a truth value that is neither. So wrong bytes cost no more memory than right ones
+//          of that length. Both directions: wire_error for types that contain themselves, nested deeper than
+//          wire::max_depth.
 #pragma once
 
 #include <algorithm>

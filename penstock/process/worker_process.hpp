@@ -11,9 +11,9 @@
 // STEP     A worker that says something before it was asked, a greeting or a second line, is out of step: its next reply
 //          would be taken for another request's. It is killed, which costs the request that finds it out. What comes too
 //          late for that is seen by in_step(), at the end.
-// BUFFERS  A program that collects its output, as most do where it is not a terminal, does not answer before its buffer is
-//          full: start it so that it writes each line at once (stdbuf -oL tr, sed -u, grep --line-buffered, python3 -u).
-//          Without a deadline such a worker is waited for without end; with one the reason says so.
+// BUFFERS  A program that collects its output, as most do where it is not a terminal, does not answer before its
+//          buffer is full: start it so that it writes each line at once (stdbuf -oL tr, sed -u, grep --line-buffered,
+//          python3 -u). Without a deadline such a worker is waited for without end; with one the reason says so.
 // THREADS  One at a time.
 #pragma once
 
@@ -41,7 +41,8 @@ namespace penstock::process {
 enum class framing : std::uint8_t {
   lines,    // a request and a reply are a line each; a request must have no newline in it
   lengths,  // four bytes of length, the least significant first, then so many bytes
-  answers,  // as lengths, and a reply begins with a byte: '+' a result, '-' an error, '!' an error after which the worker ends
+  // As lengths, and a reply begins with a byte: '+' a result, '-' an error, '!' an error after which the worker ends.
+  answers,
 };
 
 // A request that the worker did not survive: its message says how it died.
