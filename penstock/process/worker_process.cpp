@@ -264,6 +264,21 @@ void worker_process::take_reply(std::string_view payload) {
   }
 }
 
+bool worker_process::reader_is_gone() noexcept {
+  pollfd input{child_.in().get(), 0, 0};
+  return ::poll(&input, 1, 0) > 0 && (input.revents & POLLERR);
+}
+
+// What is left in a pipe without a reader is the end of what was sent. Where that is more than the requests after the
+// first, the first has not been read to its end.
+bool worker_process::first_is_unread() noexcept {
+  if (sent_whole_ == 0) return true;
+  std::size_t after_first = sent_bytes_;
+  for (std::size_t i = 1; i < sent_whole_; ++i) after_first += requests_[i].size();
+  int unread = 0;
+  return ::ioctl(child_.in().get(), FIONREAD, &unread) == 0 && static_cast<std::size_t>(unread) > after_first;
+}
+
 void worker_process::exchange() {
   if (requests_.empty()) return;
   if (child_ && greeted_ && sent_whole_ == 0 && sent_bytes_ == 0) {
@@ -294,9 +309,12 @@ void worker_process::exchange() {
     if (const std::string why = take_replies(); !why.empty()) return lose(cause::fault, why);
     if (requests_.empty()) return;
   }
-  if (!goes_on)
+  if (ready_.empty() && !input_closed_) input_closed_ = reader_is_gone();
+  if (input_closed_ && sent_whole_ == 0 && sent_bytes_ == 0 && has_answered_)
+    child_ = child();  // it has answered everything that it was sent: no request's fault, and the next need replaces it
+  else if (!goes_on)
     lose(cause::closed, closed_output);
-  else if (input_closed_ && sent_whole_ == 0)
+  else if (input_closed_ && first_is_unread())
     lose(cause::closed, closed_input);
   else if (system::clock::now() >= deadline_)
     lose(cause::deadline);
@@ -307,7 +325,9 @@ void worker_process::add_to(std::vector<pollfd>& fds) const {
   child& c = const_cast<child&>(child_);
   fds.push_back({c.out().get(), POLLIN, 0});
   fds.push_back({c.descriptor(), POLLIN, 0});
-  if (sent_whole_ < requests_.size() && !input_closed_) fds.push_back({c.in().get(), POLLOUT, 0});
+  // Also without anything to send: an error says that the worker has closed its end.
+  const bool has_more = sent_whole_ < requests_.size();
+  if (!input_closed_) fds.push_back({c.in().get(), static_cast<short>(has_more ? POLLOUT : 0), 0});
 }
 
 bool worker_process::wait_for_reply(const wait_limit& limit) {

@@ -7,7 +7,7 @@
 //
 // ENDING   A worker that dies, or takes longer than `deadline` for one request, costs that request, which is the first
 //          that has no reply; it is replaced at the next need, and the requests behind it are sent again. A worker that
-//          closes its output, or its input while requests wait for it, is killed: it can never answer.
+//          closes its output, or its input before it has answered, is killed: it can never answer.
 // STEP     A worker that says something before it was asked, a greeting or a second line, is out of step: its next reply
 //          would be taken for another request's. It is killed, which costs the request that finds it out. What comes too
 //          late for that is seen by in_step(), at the end.
@@ -122,6 +122,8 @@ class worker_process {
   enum class cause : std::uint8_t { deadline, fault, closed };
   void lose(cause because, const std::string& why = {});
   void clock_the_next();
+  [[nodiscard]] bool reader_is_gone() noexcept;
+  [[nodiscard]] bool first_is_unread() noexcept;
 
   command what_;
   worker_options options_;
