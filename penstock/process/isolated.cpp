@@ -8,7 +8,6 @@
 #include <cstring>
 #include <stdexcept>
 
-#include <cxxabi.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
@@ -110,13 +109,15 @@ void answer(const served& function, std::string_view request) {
     if (is_copy) ::_exit(1);
     if (bytes.size() >= 0xffff'ffff) throw std::length_error("a result longer than 4 GiB");
     reply('+', bytes);
-  } catch (const abi::__forced_unwind&) {
-    // pthread_exit(), or a cancellation: the thread of the worker cannot go on.
-    if (!is_copy) reply('!', "ended: the function ended its thread");
-    ::_exit(1);
   } catch (...) {
     if (is_copy) ::_exit(1);
-    reply('-', exception_text(std::current_exception()));
+    const std::exception_ptr thrown = std::current_exception();
+    if (!thrown) {
+      // No exception of the language: pthread_exit(), or a cancellation. The thread of the worker cannot go on.
+      reply('!', "ended: the function ended its thread");
+      ::_exit(1);
+    }
+    reply('-', exception_text(thrown));
   }
 }
 
