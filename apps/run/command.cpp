@@ -37,6 +37,16 @@ namespace {
 
 constexpr int exit_failed = 1, exit_usage = 2, exit_interrupted = 130;
 
+// In its directory and with its variables, where it has any; in a shell of its own, for the next one.
+std::string typed_command(const stage_plan& stage, const std::string& text) {
+  if (stage.directory.empty() && stage.environment.empty()) return text;
+  std::string before;
+  if (!stage.directory.empty()) before += "cd -- " + process::shell_quoted(stage.directory.string()) + " && ";
+  for (const auto& [name, value] : stage.environment)
+    before += "export " + name + '=' + process::shell_quoted(value) + " && ";
+  return '(' + before + "{ " + text + "\n})";
+}
+
 // The commands as they would be typed, item by item.
 int print_commands(const run_plan& plan, item_source& items, const std::vector<std::string>& column_names) {
   const auto templates = templates_of(plan, column_names);
@@ -46,12 +56,12 @@ int print_commands(const run_plan& plan, item_source& items, const std::vector<s
     // What a stage would print is not known: its place is shown instead.
     std::string now = item->text, out;
     for (std::size_t i = 0; i < templates.size(); ++i) {
-      std::cout << templates[i].text_for({.item = now,
-                                          .in = item->text,
-                                          .out = out,
-                                          .number = n,
-                                          .stage = plan.stages[i].name,
-                                          .columns = &item->columns})
+      std::cout << typed_command(plan.stages[i], templates[i].text_for({.item = now,
+                                                                        .in = item->text,
+                                                                        .out = out,
+                                                                        .number = n,
+                                                                        .stage = plan.stages[i].name,
+                                                                        .columns = &item->columns}))
                 << '\n';
       out = "{what " + plan.stages[i].name + " prints}";
       if (plan.stages[i].next != passing::item) now = out;

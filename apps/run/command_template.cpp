@@ -81,6 +81,24 @@ std::vector<std::string> split_at_blanks(std::string_view text) {
   }
   return words;
 }
+// The same; a place is in one word, whatever its name is: {First Name}.
+std::vector<std::string> split_around_places(std::string_view text, const columns& known) {
+  std::vector<std::string> words;
+  bool in_word = false;
+  for (std::size_t at = 0; at < text.size();) {
+    if (text[at] == ' ' || text[at] == '\t') {
+      in_word = false;
+      ++at;
+      continue;
+    }
+    if (!std::exchange(in_word, true)) words.emplace_back();
+    const auto found = place_at(text.substr(at), known);
+    const std::size_t length = found ? found->second : 1;
+    words.back() += text.substr(at, length);
+    at += length;
+  }
+  return words;
+}
 
 std::string parameter_name(const place& p) {
   std::string name = "PENSTOCK_";
@@ -123,31 +141,58 @@ std::string parameter_name(const place& p) {
   return name;
 }
 
-// Those that a text names by themselves ("$PENSTOCK_ITEM_STEM" in an inner shell's script), and that no command has unless
-// it asks: PENSTOCK_ITEM and its like are always there.
+constexpr std::string_view name_letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ_0123456789";
+
+// The places whose variables a text names ("$PENSTOCK_ITEM_STEM").
 void add_parameters_named(std::string_view text, std::vector<place>& found) {
-  constexpr std::string_view letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ_0123456789";
   for (std::size_t at = 0; (at = text.find("PENSTOCK_", at)) != text.npos;) {
-    const std::size_t end = std::min(text.find_first_not_of(letters, at), text.size());
+    const std::size_t end = std::min(text.find_first_not_of(name_letters, at), text.size());
     const std::string_view name = text.substr(at, end - at);
     at = end;
     const std::size_t digits = name.find_first_of("0123456789");
     place p;
     if (digits != name.npos) std::from_chars(name.data() + digits, name.data() + name.size(), p.column);
-    for (const auto of : {place::what::item, place::what::in, place::what::out, place::what::column})
+    for (const auto of : {place::what::item, place::what::in, place::what::out, place::what::number, place::what::slot,
+                          place::what::column})
       for (const auto part :
            {place::part::whole, place::part::stem, place::part::name, place::part::directory, place::part::name_stem}) {
         p.of = of;
         p.which = part;
-        if (parameter_name(p) == name && (part != place::part::whole || (of == place::what::column && p.column == 1)))
-          found.push_back(p);
+        if (parameter_name(p) == name && (of != place::what::column || p.column > 0)) found.push_back(p);
       }
   }
 }
 
+// $PENSTOCK_ITEM and ${PENSTOCK_ITEM} as ${PENSTOCK_ITEM?}: where the environment was dropped on the way to the shell that
+// expands it, that shell ends instead of doing something with an empty word.
+std::string with_loud_variables(std::string_view text) {
+  std::string made;
+  for (std::size_t at = 0; at < text.size();) {
+    const std::string_view rest = text.substr(at);
+    const bool braces = rest.starts_with("${PENSTOCK_");
+    if (!braces && !rest.starts_with("$PENSTOCK_")) {
+      made += text[at++];
+      continue;
+    }
+    const std::size_t from = braces ? 2 : 1;
+    const std::size_t end = std::min(rest.find_first_not_of(name_letters, from), rest.size());
+    const std::string_view name = rest.substr(from, end - from);
+    std::vector<place> known;
+    add_parameters_named(name, known);
+    if (known.empty() || (braces && (end == rest.size() || rest[end] != '}'))) {
+      made += rest.substr(0, end);
+      at += end;
+      continue;
+    }
+    made.append("${").append(name).append("?}");
+    at += end + (braces ? 1 : 0);
+  }
+  return made;
+}
+
 // As it is read inside such quotes: the shell expands it once, to one word, and does not read what comes out.
 std::string parameter_text(const place& p) {
-  std::string expansion = "${" + parameter_name(p) + '}';
+  std::string expansion = "${" + parameter_name(p) + "?}";
   switch (p.within) {
     case place::quoting::none:
       return '"' + expansion + '"';
@@ -186,61 +231,43 @@ std::string value_of(const place& p, const place_values& v) {
 
 // The value as it would be typed where it stands.
 std::string typed(const std::string& value, place::quoting within) {
-  std::string out;
+  const std::string quoted = process::shell_quoted(value);
   switch (within) {
     case place::quoting::none:
-      return process::shell_quoted(value);
+      return quoted;
     case place::quoting::single_quotes:
-      for (const char c : value) out += c == '\'' ? std::string("'\\''") : std::string(1, c);
-      return out;
+      return "'" + quoted + "'";
     case place::quoting::double_quotes:
     case place::quoting::here_document:
-      for (const char c : value) {
-        if (std::string_view("\\$`").find(c) != std::string_view::npos ||
-            (c == '"' && within == place::quoting::double_quotes))
-          out += '\\';
-        out += c;
-      }
-      return out;
+      return '"' + quoted + '"';
   }
-  return out;
+  return quoted;
 }
 
-// Whether a place in a word that `reader` reads as code is to be refused, and why. whole: it is all of that word.
-void refuse_code(const code_reader& reader, bool whole, const std::string& spelled, const place& p) {
-  if (reader.is == code_reader::who::nobody || (whole && reader.begins)) return;
-  if (p.of == place::what::number || p.of == place::what::slot) return;  // digits and dots
-  const std::string parameter = "$" + parameter_name(p);
+// Throws if the reader would execute the text of what is spelled so.
+void refuse_code(const code_reader& reader, const std::string& spelled) {
   const std::string would = "the text of " + spelled + " would be read as code by the ";
+  const std::string argument = spelled.starts_with('$') ? '"' + spelled + '"' : spelled;
   switch (reader.is) {
-    case code_reader::who::nobody:
+    case code_reader::kind::none:
       return;
-    case code_reader::who::shell:
-      throw template_error(would + "inner shell: write \"" + parameter +
-                           "\" there, in single quotes around the whole: it is in the environment");
-    case code_reader::who::other_shell:
+    case code_reader::kind::shell:
+    case code_reader::kind::other_shell:
       throw template_error(would + "inner shell: give it to a script as an argument, as in sh -c 'rm -- \"$1\"' sh " +
-                           spelled);
-    case code_reader::who::remote_shell:
-      throw template_error(would + "shell at the other end: send it as data, as in \"printf '%s\\0' " + spelled +
-                           " | ssh HOST 'xargs -0 rm --'\"; or, where it cannot be code, write " + parameter);
+                           argument);
+    case code_reader::kind::remote_shell:
+      throw template_error(would + "shell at the other end: send it as data, as in \"printf '%s\\0' " + argument +
+                           " | ssh HOST 'xargs -0 rm --'\"");
+    case code_reader::kind::program:
+      throw template_error(would + "program: give it as an argument, as in python3 -c '… sys.argv[1] …' " + argument +
+                           ", or let the program read PENSTOCK_ITEM in its environment");
   }
 }
+bool is_text(const place& p) {
+  return p.of != place::what::number && p.of != place::what::slot;
+}  // not digits and dots
 
-// The quotes around a place in a script; what cannot be made safe there is refused.
-place::quoting quoting_for(std::string_view script, std::size_t at, std::size_t length,
-                           const std::vector<script_position>& positions, const place& p) {
-  const std::string spelled(script.substr(at, length));
-  const script_position& position = positions[at];
-  if (position.within == script_position::quoting::none || position.within == script_position::quoting::single_quotes ||
-      position.within == script_position::quoting::double_quotes) {
-    const words_before before = words_of_command(script, positions, at);
-    const std::size_t end = at + length;
-    const bool ends_word =
-        end == script.size() || std::string_view(" \t\n;&|)<>`").find(script[end]) != std::string_view::npos;
-    const bool whole = before.begins_word && ends_word && position.within == script_position::quoting::none;
-    if (!before.redirection) refuse_code(reader_of_next(before.words), whole, spelled, p);
-  }
+place::quoting quoting_for(const std::string& spelled, const script_position& position, const place& p) {
   switch (position.within) {
     case script_position::quoting::none:
     case script_position::quoting::comment:
@@ -257,13 +284,58 @@ place::quoting quoting_for(std::string_view script, std::size_t at, std::size_t 
                            "write <<END instead of <<'END'");
     case script_position::quoting::arithmetic:
       // Some shells evaluate what they find in a parameter there, commands in it included.
-      if (p.of == place::what::number || p.of == place::what::slot) return place::quoting::here_document;
+      if (!is_text(p)) return place::quoting::here_document;
       throw template_error(spelled +
                            " stands in arithmetic, where its text could be read as code: use expr, or check "
                            "it first");
   }
   return place::quoting::none;
 }
+
+// Throws if a value would be code for a program that this script starts, or for this shell itself.
+void refuse_code_in(std::string_view script, const std::vector<script_position>& positions,
+                    const std::vector<value_in_script>& places) {
+  const script_commands parsed = commands_of(script, positions);
+  std::vector<value_in_script> values = places;
+  for (const value_in_script& v : variables_with_values(script, positions, parsed, places)) values.push_back(v);
+  for (const value_in_script& v : values) {
+    const std::string spelled(script.substr(v.begin, v.length));
+    if (positions[v.begin].within == script_position::quoting::arithmetic)
+      throw template_error(spelled + " stands in arithmetic, where its text could be read as code: use expr");
+    refuse_code(reader_of_value(script, positions, parsed, v), spelled);
+  }
+  // In an inner shell's script, ${PENSTOCK_ITEM%.*}: empty without a word where the environment was dropped.
+  for (std::size_t at = 0; (at = script.find("${PENSTOCK_", at)) != script.npos; ++at) {
+    const std::size_t end = std::min(script.find_first_not_of(name_letters, at + 2), script.size());
+    std::vector<place> known;
+    add_parameters_named(script.substr(at + 2, end - at - 2), known);
+    if (known.empty() || end == script.size() || std::string_view("}?").find(script[end]) != std::string_view::npos ||
+        script.substr(end).starts_with(":?"))
+      continue;
+    const std::string spelled(script.substr(at, script.find('}', end) - at + 1));
+    if (reader_of_value(script, positions, parsed, {at, spelled.size()}).is != code_reader::kind::none)
+      throw template_error(spelled + " would be empty where the environment is dropped: give it to the script as an " +
+                           "argument, as in sh -c 'rm -- \"$1\"' sh {}");
+  }
+}
+
+// --command='… {} …': an option and its code in one word.
+void refuse_option_with_code(std::string_view word) {
+  for (const std::string_view option : {"--eval=", "--command=", "--execute=", "--split-string=", "--to-command=",
+                                        "--checkpoint-action=", "--use-compress-program=", "--exec="})
+    if (word.starts_with(option)) refuse_code({code_reader::kind::other_shell, false}, "a place");
+}
+
+// Whether a script uses $0, or $1 … $@ $* $#.
+bool uses_arguments(std::string_view script, std::string_view which) {
+  for (std::size_t at = 0; (at = script.find('$', at)) != script.npos;) {
+    ++at;
+    if (at < script.size() && script[at] == '{') ++at;
+    if (at < script.size() && which.find(script[at]) != which.npos) return true;
+  }
+  return false;
+}
+constexpr std::string_view of_arguments = "123456789@*#";
 
 }  // namespace
 
@@ -291,6 +363,68 @@ std::string part_of(std::string_view path, place::part which) {
   return std::string(path);
 }
 
+// Text and places. script: its quoting, if it is a shell's; then each place knows how it is quoted.
+command_template::pieces command_template::read(std::string_view text, const input_columns& known, bool is_script) {
+  const auto positions = is_script ? script_quoting(text) : std::vector<script_position>{};
+  pieces made;
+  std::string plain;
+  std::vector<value_in_script> places;
+  for (std::size_t at = 0; at < text.size();) {
+    const bool parameter = is_script && at > 0 && text[at - 1] == '$';  // the shell's own ${1}
+    if (const auto inner = place_at(text.substr(std::min(at + 1, text.size())), known);
+        inner && text[at] == '{' && text.substr(at + 1 + inner->second).starts_with('}') && !parameter) {
+      plain += text.substr(at + 1, inner->second);
+      at += inner->second + 2;
+      continue;
+    }
+    // \{} is how a shell's text has braces, but for quotes, where the backslash stays, and means itself.
+    const bool escaped = is_script && positions[at].escaped;
+    const bool in_words = escaped && positions[at].within == script_position::quoting::none;
+    auto found = parameter || in_words ? std::nullopt : place_at(text.substr(at), known);
+    if (!found) {
+      plain += text[at++];
+      continue;
+    }
+    if (is_script) {
+      found->first.within = quoting_for(std::string(text.substr(at, found->second)), positions[at], found->first);
+      if (is_text(found->first)) places.push_back({at, found->second, true});
+    }
+    if (escaped) plain += '\\';
+    if (!plain.empty()) made.push_back({std::exchange(plain, {})});
+    made.push_back({{}, true, found->first});
+    at += found->second;
+  }
+  if (!plain.empty() || made.empty()) made.push_back({std::move(plain)});
+  if (is_script) refuse_code_in(text, positions, places);
+  return made;
+}
+
+// What a script needs as arguments, each once.
+std::vector<place> command_template::places_of(const pieces& script) {
+  std::vector<place> all, once;
+  for (const piece& p : script) {
+    if (p.is_place)
+      all.push_back(p.place);
+    else
+      add_parameters_named(p.text, all);
+  }
+  for (const place& p : all)
+    if (std::none_of(once.begin(), once.end(),
+                     [&](const place& other) { return parameter_name(other) == parameter_name(p); }))
+      once.push_back(p);
+  return once;
+}
+// The script as it is executed: it takes its values from its first arguments.
+std::string command_template::script_taking(const std::vector<place>& values, const pieces& script) {
+  std::string text;
+  for (std::size_t i = 0; i < values.size(); ++i)
+    text += (i ? " " : "") + parameter_name(values[i]) + "=${" + std::to_string(i + 1) + "?}";
+  if (values.size() == 1) text += "; shift; ";
+  if (values.size() > 1) text += "; shift " + std::to_string(values.size()) + "; ";
+  for (const piece& p : script) text += p.is_place ? parameter_text(p.place) : with_loud_variables(p.text);
+  return text;
+}
+
 command_template::command_template(std::vector<std::string> words, wording how, const input_columns& known,
                                    bool takes_item) {
   if (words.empty()) throw template_error("a command is missing");
@@ -298,94 +432,89 @@ command_template::command_template(std::vector<std::string> words, wording how, 
   if (how == wording::shell && words.size() > 1) words = {text_};
   const bool one = words.size() == 1 && how != wording::argv;
   text_ = one ? words.front() : process::to_string(process::command(words));
-
-  const auto read = [&known](std::string_view text, bool is_script) {
-    const auto positions = is_script ? script_quoting(text) : std::vector<script_position>{};
-    pieces made;
-    std::string plain;
-    for (std::size_t at = 0; at < text.size();) {
-      const bool parameter = is_script && at > 0 && text[at - 1] == '$';  // the shell's own ${1}
-      if (const auto inner = place_at(text.substr(std::min(at + 1, text.size())), known);
-          inner && text[at] == '{' && text.substr(at + 1 + inner->second).starts_with('}') && !parameter) {
-        plain += text.substr(at + 1, inner->second);
-        at += inner->second + 2;
-        continue;
-      }
-      // \{} is how a shell's text has braces, but for quotes, where the backslash stays, and means itself.
-      const bool escaped = is_script && positions[at].escaped;
-      const bool in_words = escaped && positions[at].within == script_position::quoting::none;
-      auto found = parameter || in_words ? std::nullopt : place_at(text.substr(at), known);
-      if (!found) {
-        plain += text[at++];
-        continue;
-      }
-      if (is_script) found->first.within = quoting_for(text, at, found->second, positions, found->first);
-      if (escaped) plain += '\\';
-      if (!plain.empty()) made.push_back({std::exchange(plain, {})});
-      made.push_back({{}, true, found->first});
-      at += found->second;
-    }
-    if (!plain.empty() || made.empty()) made.push_back({std::move(plain)});
-    return made;
-  };
-
   if (one) {
-    const pieces whole = read(words.front(), false);
     std::string without;
-    for (const piece& p : whole) without += p.is_place ? "x" : p.text;
+    for (const piece& p : read(words.front(), known, false)) without += p.is_place ? "x" : p.text;
     const auto parts = split_at_blanks(without);
     if (parts.empty()) throw template_error("a command is empty");
     shell_ = how == wording::shell || needs_shell(without, parts);
-    if (shell_)
-      words_.push_back(read(words.front(), true));
-    else
-      for (const std::string& word : split_at_blanks(words.front())) words_.push_back(read(word, false));
-  } else {
-    for (std::size_t i = 0; i < words.size(); ++i) {
-      constexpr std::array<std::string_view, 8> operators{"|", "||", "&&", "&", ">", ">>", "<", "2>"};
-      if (how == wording::automatic && std::find(operators.begin(), operators.end(), words[i]) != operators.end())
-        throw template_error("\"" + words[i] + "\" would go to " + words.front() +
-                             " as a word: put the whole command in quotes if a shell is to read it, or say --argv");
-      // sh -c '… {} …': a script after all, wherever it stands (nice, timeout, env).
-      const code_reader reader = reader_of_next(std::span(words).first(i));
-      pieces made = read(words[i], false);
-      if (reader.is != code_reader::who::shell)
-        for (const piece& p : made)
-          if (p.is_place) refuse_code(reader, made.size() == 1, "a place", p.place);
-      if (reader.is == code_reader::who::shell && made.size() > 1) {
-        made = read(words[i], true);
-        for (piece& p : made)
-          if (std::exchange(p.is_place, false)) {
-            p.text = parameter_text(p.place);
-            parameters_.push_back(p.place);
-          }
-      }
-      words_.push_back(std::move(made));
+    if (!shell_) {
+      read_words(split_around_places(words.front(), known), wording::argv, takes_item, known);
+      return;
     }
+    script_ = read(words.front(), known, true);
+    if (takes_item) append_item_to_script(words.front(), known);
+    parameters_ = places_of(script_);
+    words_ = {{{"/bin/sh"}}, {{"-c"}}, {{script_taking(parameters_, script_)}}, {{"sh"}}};
+    for (const place& p : parameters_) words_.push_back({{{}, true, p}});
+    const bool has_place = std::any_of(script_.begin(), script_.end(), [](const piece& p) { return p.is_place; });
+    if (takes_item && !has_place && uses_arguments(words.front(), "1@*")) words_.push_back({{{}, true, {}}});
+    return;
   }
-  if (takes_item) append_item_if_unused(words);
+  read_words(words, how, takes_item, known);
+}
+
+void command_template::read_words(const std::vector<std::string>& words, wording how, bool takes_item,
+                                  const input_columns& known) {
+  bool used = false;
+  for (const std::string& word : words) {
+    if (word.find("PENSTOCK_") != word.npos) used = true;
+    for (const piece& p : read(word, known, false)) used = used || p.is_place;
+  }
+  const auto reader_before = [&](std::size_t i) { return reader_of_next(std::span(words).first(i)); };
+  for (std::size_t i = 0; i < words.size(); ++i) {
+    constexpr std::array<std::string_view, 8> operators{"|", "||", "&&", "&", ">", ">>", "<", "2>"};
+    if (how == wording::automatic && std::find(operators.begin(), operators.end(), words[i]) != operators.end())
+      throw template_error("\"" + words[i] + "\" would go to " + words.front() +
+                           " as a word: put the whole command in quotes if a shell is to read it, or say --argv");
+    const code_reader reader = reader_before(i);
+    pieces made = read(words[i], known, false);
+    const bool whole = made.size() == 1 && made.front().is_place;
+    if (reader.takes_arguments && !whole) {
+      // sh -c '… {} …': a script after all, wherever it stands (nice, sudo, env). Its values come behind its $0.
+      made = read(words[i], known, true);
+      const std::vector<place> values = places_of(made);
+      parameters_.insert(parameters_.end(), values.begin(), values.end());
+      words_.push_back({{script_taking(values, made)}});
+      if (values.empty()) continue;
+      const bool of_find =
+          std::any_of(words.begin(), words.begin() + static_cast<std::ptrdiff_t>(i),
+                      [](const std::string& w) { return w.starts_with("-exec") || w.starts_with("-ok"); });
+      const bool has_name = i + 1 < words.size() && !(of_find && (words[i + 1] == ";" || words[i + 1] == "+"));
+      words_.push_back(has_name ? read(words[++i], known, false) : pieces{{"sh"}});
+      for (const place& p : values) words_.push_back({{{}, true, p}});
+      continue;
+    }
+    for (piece& p : made) {
+      if (p.is_place) {
+        const bool is_meant = !is_text(p.place) || (whole && reader.begins);
+        if (!is_meant) refuse_code(reader, "a place");
+        if (is_text(p.place)) refuse_option_with_code(words[i]);
+      } else if (reader.is != code_reader::kind::none) {
+        p.text = with_loud_variables(p.text);
+      }
+    }
+    words_.push_back(std::move(made));
+  }
   for (const pieces& word : words_)
     for (const piece& p : word)
       if (!p.is_place) add_parameters_named(p.text, parameters_);
-  if (shell_)
-    for (const piece& p : words_.front()) {
-      script_ += p.is_place ? parameter_text(p.place) : p.text;
-      if (p.is_place) parameters_.push_back(p.place);
-    }
+  if (used || !takes_item) return;
+  // The item is the last word.
+  const code_reader reader = reader_before(words.size());
+  if (!reader.begins) refuse_code(reader, "the item");
+  // Of a script that has no name yet, it is the first argument and not the name.
+  if (words.size() > 1 && reader_before(words.size() - 1).takes_arguments &&
+      (uses_arguments(words.back(), of_arguments) || !uses_arguments(words.back(), "0")))
+    words_.push_back({{"sh"}});
+  words_.push_back({{{}, true, {}}});
 }
 
-void command_template::append_item_if_unused(const std::vector<std::string>& words) {
-  for (const pieces& word : words_)
-    for (const piece& p : word)
-      if (p.is_place || p.text.find("PENSTOCK_") != std::string::npos) return;
-  const piece item{{}, true, {}};
-  if (!shell_) {
-    refuse_code(reader_of_next(words), true, "the item", item.place);
-    words_.push_back({item});
-    return;
-  }
+void command_template::append_item_to_script(const std::string& script_text, const input_columns& known) {
+  for (const piece& p : script_)
+    if (p.is_place || p.text.find("PENSTOCK_") != std::string::npos || uses_arguments(p.text, "1@*")) return;
   // Behind what ends a command it would be one of its own.
-  std::string& script = words_.front().front().text;
+  std::string script = script_text;
   script.erase(script.find_last_not_of(" \t\n") + 1);
   const auto parts = split_at_blanks(script);
   if (parts.empty()) throw template_error("a command is empty");
@@ -406,23 +535,11 @@ void command_template::append_item_if_unused(const std::vector<std::string>& wor
     throw template_error(
         "the item has no place: write {} where it belongs, since behind the end of the script it would be a command of "
         "its own; one that needs no item says so with ': {};' at its beginning");
-  script += ' ';
-  const words_before before = words_of_command(script, script_quoting(script), script.size());
-  refuse_code(reader_of_next(before.words), true, "the item", item.place);
-  words_.front().push_back(item);
+  script += " {}";
+  script_ = read(script, known, true);
 }
 
-bool command_template::uses(place::what value) const noexcept {
-  for (const pieces& word : words_)
-    for (const piece& p : word) {
-      if (p.is_place && p.place.of == value) return true;
-      place asked;
-      asked.of = value;
-      if (value != place::what::column && !p.is_place && p.text.find(parameter_name(asked)) != std::string::npos)
-        return true;
-    }
-  return false;
-}
+bool command_template::uses(place::what value) const noexcept { return asks_for(value); }
 
 bool command_template::asks_for(place::what value) const noexcept {
   const auto is_it = [&](const place& p) { return p.of == value; };
@@ -448,14 +565,10 @@ process::command command_template::made_for(const place_values& v) const {
   for (const std::string_view text : {v.item, v.in, v.out})
     if (text.find('\0') != text.npos) throw value_error("has a zero byte, which no program can be given");
   std::vector<std::string> words;
-  if (shell_) {
-    words = {"/bin/sh", "-c", script_};
-  } else {
-    words.reserve(words_.size());
-    for (const pieces& word : words_) {
-      std::string& made = words.emplace_back();
-      for (const piece& p : word) made += p.is_place ? value_of(p.place, v) : p.text;
-    }
+  words.reserve(words_.size());
+  for (const pieces& word : words_) {
+    std::string& made = words.emplace_back();
+    for (const piece& p : word) made += p.is_place ? value_of(p.place, v) : p.text;
   }
   process::command made(std::move(words));
   const auto set = [&made](std::string name, std::string value) {
@@ -476,17 +589,44 @@ process::command command_template::made_for(const place_values& v) const {
 }
 
 std::string command_template::text_for(const place_values& v) const {
-  std::string text;
-  if (shell_) {
-    for (const piece& p : words_.front()) text += p.is_place ? typed(value_of(p.place, v), p.place.within) : p.text;
+  if (!is_typed_plainly()) {
+    std::string text;
+    for (const pieces& word : words_) {
+      std::string made;
+      for (const piece& p : word) made += p.is_place ? value_of(p.place, v) : p.text;
+      text += (text.empty() ? "" : " ") + process::shell_quoted(made);
+    }
     return text;
   }
-  for (const pieces& word : words_) {
-    std::string made;
-    for (const piece& p : word) made += p.is_place ? value_of(p.place, v) : p.text;
-    text += (text.empty() ? "" : " ") + process::shell_quoted(made);
-  }
+  std::string text;
+  for (const piece& p : script_) text += p.is_place ? typed(value_of(p.place, v), p.place.within) : p.text;
   return text;
+}
+
+// The script can be typed with the values in it: each is one quoted word or a part of one, and nothing of the script needs
+// the arguments, or would last longer than it in the shell where it is typed.
+bool command_template::is_typed_plainly() const {
+  if (!shell_) return false;
+  std::string script;
+  for (const piece& p : script_) {
+    if (p.is_place && p.place.within == place::quoting::here_document) return false;
+    script += p.is_place ? "x" : p.text;
+  }
+  if (script.find('`') != script.npos || script.find("${") != script.npos || script.find('#') != script.npos ||
+      script.find("PENSTOCK_") != script.npos || uses_arguments(script, "0123456789@*#"))
+    return false;
+  const auto positions = script_quoting(script);
+  for (const script_command& c : commands_of(script, positions).commands) {
+    const auto words = c.arguments();
+    if (words.empty()) continue;
+    constexpr std::array<std::string_view, 16> lasting{"cd",    "exit", "set",   "export", "unset",  "trap",
+                                                       "umask", "exec", "shift", "alias",  "ulimit", "return",
+                                                       "read",  "eval", ".",     "pushd"};
+    if (std::find(lasting.begin(), lasting.end(), words.front()) != lasting.end() ||
+        words.front().find('=') != std::string::npos)
+      return false;
+  }
+  return true;
 }
 
 }  // namespace penstock::runner

@@ -7,10 +7,16 @@
 //          with a suffix: . without its extension, / its name without directory, // its directory, /. its name without
 //          extension: {.} {1/} {in/.}. {#} the item's number, {%} the worker's. {{…}} around a place means its text.
 //          Without any, the item is the command's last word.
-// SAFE     In a shell's script a place becomes a parameter, "${PENSTOCK_ITEM}", whose value the shell never reads as
-//          code, whatever is in it; the quotes around are looked at, so that it is one word. Values put into the text,
-//          however well quoted, would be code again as soon as the place stood between quotes. Where somebody else would
-//          read it as code (inner_code.hpp), the template is refused.
+// SAFE     A value never becomes text of a script. A script gets it as an argument behind $0, its first words assign it
+//          to a variable and shift it off, and a place expands that variable, quoted:
+//              rm {}   →   sh -c 'PENSTOCK_ITEM=${1?}; shift; rm "${PENSTOCK_ITEM?}"' sh VALUE
+//          The quotes around a place are looked at, so that it is one word. Arguments get through sudo, env -i, docker
+//          exec and the like, which drop the environment; and ${…?} ends the script where a value is missing after all.
+//          The same happens to the script of a shell among several words: sudo sh -c 'rm {}'.
+//          Where another program would read a value as code (inner_code.hpp), the template is refused.
+// $1       In a script of one word without a place, "$1" is the item; with one, there is no $1, because values are shifted
+//          off. In the script of a shell among several words, $1 $2 $@ are what stands behind it, as always:
+//          sh -c 'rm {} "$1"' sh more. PENSTOCK_ITEM and its like are in the environment of every command besides.
 // SHELL    One word is a script for /bin/sh, and executed without one if no character or first word in it needs one.
 //          Several words are executed as they are.
 // ERRORS   template_error says what is wrong with a template, and what to write instead.
@@ -91,13 +97,18 @@ class command_template {
   };
   using pieces = std::vector<piece>;
 
-  void append_item_if_unused(const std::vector<std::string>& words);
+  static pieces read(std::string_view text, const input_columns& known, bool is_script);
+  static std::vector<place> places_of(const pieces& script);
+  static std::string script_taking(const std::vector<place>& values, const pieces& script);
+  void read_words(const std::vector<std::string>& words, wording how, bool takes_item, const input_columns& known);
+  void append_item_to_script(const std::string& script_text, const input_columns& known);
+  [[nodiscard]] bool is_typed_plainly() const;
 
   std::string text_;
   bool shell_ = false;
-  std::vector<pieces> words_;      // of a shell's: one, the script
-  std::string script_;             // with parameters for places
-  std::vector<place> parameters_;  // that scripts ask for
+  pieces script_;                  // of a shell's: as it was written
+  std::vector<pieces> words_;      // as they are executed
+  std::vector<place> parameters_;  // all places in scripts
 };
 
 // The part of a path that a place's suffix asks for.

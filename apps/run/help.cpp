@@ -33,12 +33,14 @@ places in a command
   The suffixes go with the others, too: {1/.} {in.}. {{}} is the text {}. Without a place the item is the last word.
   The environment has the same as PENSTOCK_ITEM, _IN, _OUT, _SEQ, _SLOT, _1 _2 ..., and _STAGE and _ATTEMPT.
 
-A command of one word is a script for /bin/sh, executed without a shell if it needs none; values are quoted in it, and
-never read as code. A command of several words is executed as it is. (An item that begins with - is still an option to
-the program: write -- before it, as in 'rm -- {}'.) Where another shell would read a value as code (sh -c, eval, trap,
-ssh HOST) the command is refused; in the programs of awk, sed or perl -e it is yours to keep values out: they are in the
-environment. Jobs have an empty stdin, and are not in the terminal's foreground: what asks there for a password is
-stopped.
+A command of one word is a script for /bin/sh, executed without a shell if it needs none. A command of several words is
+executed as it is. (An item that begins with - is still an option to the program: write -- before it, as in 'rm -- {}'.)
+Values are arguments of a script, never its text, so no value is read as code, and values get through sudo, env -i,
+docker exec and the like, which drop the environment: sudo sh -c 'rm -- {}'. In a script without a place "$1" is the
+item. Where another program would read a value as code (an inner shell, eval, trap, ssh HOST, parallel, python3 -c, awk,
+... | sh), the command is refused: give the value to it as an argument, as in sh -c 'rm -- "$1"' sh {}. Not looked at are
+the programs of sed and jq, and files that a command writes and another executes. Jobs have an empty stdin, and are not
+in the terminal's foreground: what asks there for a password is stopped.
 )";
 
 constexpr std::string_view ending =

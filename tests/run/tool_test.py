@@ -168,6 +168,55 @@ def names_go_through_every_kind_of_quoting_unharmed():
     assert not (scratch / "pwned").exists()
 
 
+def a_value_gets_through_what_drops_the_environment():
+    """A script with an empty word in place of the item would remove everything: here the folder that the items are in."""
+    wrappers = [["env", "-i"], ["env", "-i", "nice"], ["setsid", "-w", "env", "-i"], ["env", "-i", "xargs"]]
+    item = "a 'b' $(touch pwned)"
+    for wrapper in wrappers:
+        for script in ["rm -rf lost/{}", "rm -rf lost/'{}'", 'rm -rf "lost/{}"', 'f() { rm -rf "lost/$1"; }; f {}', "set -- other; rm -rf lost/{}", 'rm -rf "lost/$1"',
+                       "rm -rf lost/{//}/{/}", "rm -rf $(printf %s lost)/{}", "rm -rf \"lost/$PENSTOCK_ITEM\"", 'rm -rf "lost/${PENSTOCK_ITEM%x}"']:
+            for name in [[], ["sh"], ["sh", "more"]]:
+                if "$1\"" in script and "{}" not in script and name:
+                    continue  # then $1 is theirs
+                for dry in False, True:
+                    for there in "keep", item:
+                        (scratch / "lost" / there).mkdir(parents=True, exist_ok=True)
+                    words = [*wrapper, "sh", "-c", script, *name]
+                    if dry:
+                        typed = run("-n", *words, ":::", item)
+                        assert typed.returncode == 0 and "touch pwned" in typed.out, (words, typed)
+                        subprocess.run(["sh"], input=typed.stdout.replace(b"\n", b" </dev/null\n"), check=True)
+                    else:
+                        done = run(*words, ":::", item)
+                        assert done.returncode == 0, (words, done)
+                    assert os.listdir("lost") == ["keep"] and not (scratch / "pwned").exists(), (words, dry, os.listdir("lost"))
+    # Their own arguments stay theirs.
+    assert run("-j1", "env", "-i", "sh", "-c", 'echo {} "$0" "$1" "$@" $#', "me", "x", ":::", "i").out == "i me x x 1\n"
+    assert run("-j1", "echo $# ${1-none} {}", ":::", "i").out == "0 none i\n"
+    assert run("-j1", 'echo "$1" $#', ":::", "i j").out == "i j 1\n"
+    assert run("-j1", "--csv", "env", "-i", "sh", "-c", "echo " + "".join(f"{{{i}}}" for i in range(1, 13)), items="a,b,c,d,e,f,g,h,i,j,k,l\n").out == "abcdefghijkl\n"
+    # A variable that is lost ends the script.
+    (scratch / "lost" / "x").mkdir()
+    for words in [["env -i sh -c 'rm -rf lost/$PENSTOCK_ITEM'"], ["env -i sh -c 'rm -rf lost/${PENSTOCK_ITEM}'"], ["env", "-i", "flock", "lock", "-c", "rm -rf lost/$PENSTOCK_ITEM"]]:
+        done = run(*words, ":::", "x")
+        assert done.returncode == 1 and sorted(os.listdir("lost")) == ["keep", "x"] and "PENSTOCK_ITEM" in done.err, (words, done)
+
+
+def a_dry_run_does_the_same_when_it_is_typed():
+    for script in ["printf '<%s>' {} \"a{}b\" 'c{}d'", "cd / && printf %s {}", 'x={}; printf %s "$x"', "printf %s \"`printf %s {}`\"", "cat <<E\n{}\nE", ": # {}\nprintf %s {}",
+                   'printf %s "$1"', 'printf %s "$PENSTOCK_ITEM"', 'printf %s "${PENSTOCK_ITEM%x}"', 'printf %s "${none:-{}}"', "set -- a; printf %s {} $1"]:
+        for item in ["a b", "it's", "x\nE\ntouch pwned", "`touch pwned`", "$(touch pwned)", "\\", '"; touch pwned; "', "!x"]:
+            told = run("-0", script, items=item)
+            typed = run("-0", "-n", script, items=item)
+            again = subprocess.run(["sh"], input=typed.stdout + b"pwd >where\n", capture_output=True)
+            assert told.returncode == 0 and again.stdout == told.stdout and not (scratch / "pwned").exists(), (script, item, told, typed, again)
+            assert lines(scratch / "where") == [str(scratch)], script
+    # In its directory and with its environment, too.
+    (scratch / "there" / "sub").mkdir(parents=True)
+    typed = run("-n", "--cwd", "there", "--env", "X=a b", "pwd; echo \"$X\" {}", ":::", "i", "j")
+    assert subprocess.run(["sh"], input=typed.stdout, capture_output=True).stdout.decode() == "".join(f"{scratch}/there\na b {i}\n" for i in "ij"), typed
+
+
 def where_a_value_would_be_code_the_template_is_refused():
     for words in [["bash -c 'echo {}'"], ['sh -ec "echo {}"'], ["eval 'echo {}'"], ["echo $(( {} + 1 ))"], ["cat <<'E'\n{}\nE"]]:
         done = run(*words, items="1\n")
