@@ -14,12 +14,17 @@ append_file::append_file(const std::string& path, start how)
   struct stat about {};
   if (!file_ || ::fstat(file_.get(), &about) != 0) throw std::system_error(errno, std::generic_category(), path);
   was_empty_ = about.st_size == 0;
+  if (!S_ISREG(about.st_mode)) stream_.emplace(file_.get());
   char last = '\n';
   if (about.st_size > 0 && S_ISREG(about.st_mode) && ::pread(file_.get(), &last, 1, about.st_size - 1) == 1)
     torn_ = last != '\n';
 }
 
 int append_file::add(std::string_view record) noexcept {
+  if (stream_) {
+    mutex_lock lock(one_at_a_time_);
+    return stream_->write(record);
+  }
   try {
     std::string after;
     if (torn_.exchange(false)) {

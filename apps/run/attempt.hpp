@@ -1,4 +1,9 @@
 // attempt: one execution of one command: started, heard out, ended in time.
+//
+// SHORT    Where processes, memory or descriptors are short, the start is tried again, for as long as other jobs run, whose
+//          ends may help, and ten seconds more: that is not the command's failure.
+// OURS     attempt_result says apart what the command did (failure) and what this tool could not do (lost: what the
+//          command printed could not be kept; is_ours: the failure is not the command's).
 #pragma once
 
 #include <chrono>
@@ -7,7 +12,9 @@
 #include <stop_token>
 #include <string>
 #include <string_view>
+#include <system_error>
 
+#include <penstock/base/unique_fd.hpp>
 #include <penstock/process/command.hpp>
 #include <penstock/process/exit_status.hpp>
 #include <penstock/process/termination.hpp>
@@ -33,6 +40,8 @@ struct attempt_options {
   // Besides what is kept, as it comes:
   std::function<void(std::string_view)> on_out{};
   std::function<void(std::string_view)> on_err{};
+  // Called when the start has to wait, with what is short.
+  std::function<void(const std::string&)> on_shortage{};
 };
 
 struct attempt_result {
@@ -43,12 +52,34 @@ struct attempt_result {
   std::uint64_t out_bytes = 0;  // on stdout, kept or not
   std::chrono::system_clock::time_point began{};
   bool started = false;  // false: the command could not be started; `failure` says why
+  bool is_ours = false;  // `failure` is not the command's: it could not be started, or its end not be seen
+  std::string lost;      // why some of what it printed is lost; empty: nothing is
 };
 
 inline constexpr std::size_t most_in_memory = std::size_t{1} << 20;
 
 [[nodiscard]] attempt_result attempt(const process::command& what, const attempt_options& options, running_jobs& jobs,
                                      const endings& ends);
+
+// Whether a call failed because the machine, or a limit of this program, is short of processes, memory or descriptors.
+[[nodiscard]] bool is_shortage(const std::error_code& code) noexcept;
+
+// What one of the job's pipes has said: in memory up to most_in_memory, else in a file without a name.
+class kept_text {
+ public:
+  void add(std::string_view part);
+  [[nodiscard]] std::string text() { return std::move(text_); }
+  [[nodiscard]] unique_fd file();
+  // Why the rest is missing; empty: it is not.
+  [[nodiscard]] const std::string& lost() const noexcept { return lost_; }
+
+ private:
+  void write(std::string_view bytes);
+
+  std::string text_;
+  unique_fd file_;
+  std::string lost_;
+};
 
 // The last line of a text that comes in parts, without its newline.
 class last_line {

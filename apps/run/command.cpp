@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cctype>
 #include <cerrno>
+#include <chrono>
 #include <csignal>
 #include <cstring>
 #include <exception>
@@ -163,17 +164,29 @@ void hold_standard_descriptors() {
     if (::fcntl(fd, F_GETFD) < 0) (void)!::open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY);
 }
 
+// Ignored, SIGCHLD makes the kernel forget how a job ended; blocked signals could not end the run. Both are inherited from
+// the program that started this one, and seldom meant.
+void accept_signals() {
+  ::signal(SIGCHLD, SIG_DFL);
+  sigset_t all;
+  sigfillset(&all);
+  ::pthread_sigmask(SIG_UNBLOCK, &all, nullptr);
+}
+
 int execute(run_plan plan) {
   item_source items(plan.items);
   // When the terminal goes, so do the jobs: they are in groups of their own, and nobody else would tell them.
-  std::optional<interrupts> signals(std::in_place, std::initializer_list<int>{SIGHUP, SIGQUIT});
+  // Not of a dry run, which a signal just ends.
+  std::optional<interrupts> signals;
+  if (!plan.dry_run) signals.emplace(std::initializer_list<int>{SIGHUP, SIGQUIT}, std::chrono::milliseconds(200));
   if (items.reads_terminal()) std::cerr << "penstock: items, one on each line; Ctrl-D ends them\n";
-  const auto column_names = items.read_header(signals->first());
+  const auto column_names = items.read_header(signals ? signals->first() : std::stop_token{});
   warn_of_slips(plan, column_names);
   if (plan.dry_run) return print_commands(plan, items, column_names);
   check_programs(templates_of(plan, column_names));
   // Whoever reads our output may stop reading: that is an error of write(2) then, not our death. Jobs have the default.
   ::signal(SIGPIPE, SIG_IGN);
+  ::signal(SIGXFSZ, SIG_IGN);  // the same of a file that must not grow (ulimit -f)
 
   const std::string fewer = fit_to_descriptors(plan);
 
@@ -184,8 +197,12 @@ int execute(run_plan plan) {
   output shown({.tag = plan.tag,
                 .window = plan.stages.back().workers.most() + plan.stages.back().capacity,
                 .on_broken = [&](int error) {
-                  if (error != EPIPE) shown.say("penstock: writing to stdout: " + std::string(std::strerror(error)));
-                  ends.end();
+                  // With a reader that has gone nothing is wrong. Else what runs may still do its work.
+                  if (error == EPIPE) return ends.end();
+                  shown.say(error == ECANCELED
+                                ? std::string("penstock: stdout is not read: what is left of the output is lost")
+                                : "penstock: writing to stdout: " + std::string(std::strerror(error)));
+                  ends.stop();
                 }});
   if (!fewer.empty()) shown.say(fewer);
   halting halts(plan.halt, ends, [&] { return items.total(); });
@@ -200,7 +217,7 @@ int execute(run_plan plan) {
                                           : journal::start::fresh,
                         [&](int error) {
                           shown.say("penstock: " + plan.journal + ": " + std::strerror(error) +
-                                    ": what is done cannot be noted any more");
+                                    ": what is done cannot be noted any more, so the run stops");
                           ends.stop();
                         });
   };
@@ -231,9 +248,12 @@ int execute(run_plan plan) {
   {
     const std::stop_callback first(signals->first(), [&] {
       ends.drain();
-      if (signals->count() == 1) shown.say("penstock: finishing what is in work; once more (Ctrl-C) to kill it");
+      if (signals->count() == 1) shown.announce("penstock: finishing what is in work; once more (Ctrl-C) to kill it");
     });
     const std::stop_callback second(signals->second(), [&] {
+      shown.give_up();
+      if (log) log->give_up();
+      if (done_so_far) done_so_far->give_up();
       if (signals->last_signal() == SIGHUP) return ends.end();
       ends.kill();
       jobs.kill_all();
@@ -266,18 +286,35 @@ int execute(run_plan plan) {
   if (room.failed_before)
     shown.say("penstock: " + std::to_string(room.failed_before) +
               " failed in an earlier run; --retry-failed tries again");
-  if (!plan.json.empty()) write_report(plan.json, done);
+  if (done_so_far) {
+    const auto unwritten = done_so_far->close();
+    if (!unwritten.empty()) {
+      shown.say("penstock: " + plan.journal + ": " + std::to_string(unwritten.size()) +
+                " records could not be written. --resume would do these jobs again: append the following lines to it "
+                "first");
+      for (const std::string& record : unwritten) shown.say(record.substr(0, record.size() - 1));
+    }
+  }
+  const int interrupted = signals->count();
+  if (!plan.json.empty()) {
+    signals.reset();  // what it is written to may not be read: a signal ends this program then
+    write_report(plan.json, done);
+  }
   if (ends.ended().stop_requested() && !jobs.kill_strays())
     shown.say("penstock: some processes that jobs had left behind could not be killed");
-  if (signals->count() > 0) return exit_interrupted;
+  if (interrupted > 0) return exit_interrupted;
   const bool ended_well = done.outcome == outcome::completed || halts.ended_well();
-  return ended_well && done.failed == 0 && !shown.broken() && log_is_whole && in_step ? 0 : exit_failed;
+  return ended_well && done.failed == 0 && !shown.broken() && log_is_whole && in_step && !room.trouble &&
+                 (!done_so_far || done_so_far->is_whole())
+             ? 0
+             : exit_failed;
 }
 
 }  // namespace
 
 int run_command(std::span<const std::string> words) {
   hold_standard_descriptors();
+  accept_signals();
   try {
     // For the build, which installs them.
     if (words.size() == 1 && words.front() == "--print-manual") return (std::cout << manual_page()) ? 0 : exit_failed;

@@ -1,12 +1,16 @@
 #include "apps/run/command_stage.hpp"
 
+#include <array>
+#include <cerrno>
+#include <chrono>
 #include <functional>
+#include <system_error>
 #include <utility>
 #include <vector>
 
-#include <fcntl.h>
 #include <unistd.h>
 
+#include <penstock/base/sleep.hpp>
 #include <penstock/watch/printable.hpp>
 
 namespace penstock::runner {
@@ -34,6 +38,24 @@ std::string shortened(std::string text) {
   std::size_t end = most;
   while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0) == 0x80) --end;  // not within a letter
   return text.substr(0, end) + "… (" + std::to_string(text.size()) + " bytes)";
+}
+
+// All of a file, from its beginning; with a newline at its end.
+std::string text_of(const unique_fd& file) {
+  std::string text;
+  std::array<char, 65536> block;
+  for (int failed = 0;;) {
+    const ssize_t got = ::pread(file.get(), block.data(), block.size(), static_cast<off_t>(text.size()));
+    if (got > 0) {
+      text.append(block.data(), static_cast<std::size_t>(got));
+    } else if (got == 0) {
+      break;
+    } else if (errno != EINTR && ++failed == 3) {
+      throw std::system_error(errno, std::generic_category(), "reading back what a job printed");
+    }
+  }
+  if (!text.empty() && text.back() != '\n') text += '\n';
+  return text;
 }
 
 place_values values_of(const job& j, const std::string& stage, std::size_t slot) {
@@ -108,7 +130,14 @@ stage_results command_stage::work(job& j) {
   }
   ++j.attempt;
   attempt_result result;
-  if (room_.machine.enter(number_, room_.ends.stopped())) {
+  if (room_.done && !j.record) {
+    // What a job of a stage may have to say: its name, a reason, the last line that it printed.
+    constexpr std::size_t most_of_a_record = 512;
+    j.record = room_.done->reserve(most_of_a_record + plan_.name.size());
+  }
+  if (room_.done && !j.record) {
+    result.failure = not_begun;
+  } else if (room_.machine.enter(number_, room_.ends.stopped())) {
     const slot_lease slot(slots_);
     result = execute(j, slot.number);
   } else {
@@ -130,11 +159,11 @@ attempt_result command_stage::execute(const job& j, std::size_t slot) {
                             [&] { return command_for({.number = "", .stage = plan_.name, .slot = slot}); });
     else
       result = execute_command(j, values);
-    keep(j, values, result);
   } catch (const std::exception& e) {
-    // A value that cannot be given to a program, no descriptor left: it is this job's misfortune, and told as such.
+    // A value that cannot be given to a program.
     result.failure = e.what();
   }
+  keep(j, values, result);
   return result;
 }
 
@@ -150,6 +179,10 @@ process::command command_stage::command_for(const place_values& values) const {
 
 attempt_result command_stage::execute_command(const job& j, const place_values& values) {
   attempt_options how{.timeout = plan_.timeout, .end = &plan_.end};
+  how.on_shortage = [this](const std::string& what) {
+    if (!room_.shortage_said.exchange(true))
+      room_.shown.say("penstock: " + plan_.name + ": " + printable(what) + ": trying again until there is room");
+  };
   const bool streams = room_.plan.mode == output_mode::line_buffered;
   std::string out_rest, err_rest;
   const int out_to = is_last_ ? STDOUT_FILENO : STDERR_FILENO;
@@ -172,18 +205,42 @@ attempt_result command_stage::execute_command(const job& j, const place_values& 
   return result;
 }
 
-void command_stage::keep(const job& j, const place_values& values, const attempt_result& result) {
-  if (room_.log)
-    room_.log->add({.number = j.number,
-                    .began = result.began,
-                    .received = result.out_bytes,
-                    .status = result.status,
-                    .command = what_.text_for(values),
-                    .stage = plan_.name,
-                    .attempt = j.attempt});
-  if (room_.results)
-    room_.results->keep(plan_.name, j.number, j.item,
-                        result.failure.empty() ? process::to_string(result.status) : result.failure, result.text);
+// Whatever becomes of it, the job is what it was.
+void command_stage::keep(const job& j, const place_values& values, const attempt_result& result) noexcept {
+  for (int tries = 1;; ++tries) {
+    try {
+      if (room_.log && tries == 1)
+        room_.log->add({.number = j.number,
+                        .began = result.began,
+                        .received = result.out_bytes,
+                        .status = result.status,
+                        .command = what_.text_for(values),
+                        .stage = plan_.name,
+                        .attempt = j.attempt});
+    } catch (const std::exception& e) {
+      report_trouble(j, std::string("cannot be written to the job log: ") + e.what());
+    }
+    try {
+      if (room_.results)
+        room_.results->keep(plan_.name, j.position, j.item,
+                            result.failure.empty() ? process::to_string(result.status) : result.failure, result.text);
+      return;
+    } catch (const std::exception& e) {
+      // One that is short of descriptors now may have one in a moment.
+      if (tries == 3) return report_trouble(j, std::string("what it printed cannot be kept (--results): ") + e.what());
+      (void)sleep_for(std::chrono::milliseconds(20), {});
+    }
+  }
+}
+
+void command_stage::report_trouble(const job& j, const std::string& what) noexcept {
+  room_.trouble = true;
+  try {
+    room_.shown.say("penstock: " + plan_.name + ": " + shortened(printable(j.item)) + ": " + printable(what));
+  } catch (...) {
+    // No memory for a message: the exit code says so.
+  }
+  room_.ends.stop();
 }
 
 // Of a job that is over. The pipeline destroys it when its worker is done with all it took at once, and until then that one
@@ -191,22 +248,23 @@ void command_stage::keep(const job& j, const place_values& values, const attempt
 void command_stage::let_go(job& j) noexcept {
   j.turn.reset();
   j.from.reset();
+  j.record.reset();
 }
 
 void command_stage::fail(job& j, attempt_result&& result) {
-  const bool again = result.started && j.attempt <= plan_.retries && !room_.ends.stopped().stop_requested();
-  const bool is_its_own_fault = !room_.ends.ended().stop_requested() && result.failure != not_begun;
+  const bool again =
+      result.started && !result.is_ours && j.attempt <= plan_.retries && !room_.ends.stopped().stop_requested();
+  const bool is_its_own_fault = !room_.ends.ended().stop_requested() && result.failure != not_begun && !result.is_ours;
   // A retry that was hurried because the run drains says little: a resumed run tries again.
   const bool was_hurried = plan_.retries > 0 && j.attempt > 1 && room_.ends.drained().stop_requested();
-  std::function<void()> note;
+  std::function<void(int)> note;
   if (room_.done && !again && is_its_own_fault && !was_hurried)
-    note = [this, k = key_of(j), attempt = j.attempt, why = result.failure] {
-      room_.done->note_failed(k, plan_.name, attempt, why);
-    };
+    note = [this, k = key_of(j), attempt = j.attempt, why = result.failure.substr(0, 300), number = number_of(j),
+            record = j.record](int) { room_.done->note_failed(k, plan_.name, attempt, why, number); };
   // Of an attempt that will be repeated only stderr is shown: the output has each item once.
   if (again || !is_last_) {
     room_.shown.print_unordered(j.item, result.text, plan_.show ? STDERR_FILENO : -1);
-    if (note) note();
+    if (note) note(0);
   } else {
     room_.shown.print(j.turn.get(), j.item, std::move(result.text), STDOUT_FILENO, std::move(note));
   }
@@ -214,6 +272,8 @@ void command_stage::fail(job& j, attempt_result&& result) {
   if (is_its_own_fault)
     room_.shown.say("penstock: " + plan_.name + ": " + shortened(printable(j.item)) + ": " + printable(result.failure) +
                     (again ? ", trying again" : ""));
+  else if (result.is_ours && !room_.ends.ended().stop_requested())
+    report_trouble(j, result.failure + ": this is no failure of the command, and the run stops");
   if (!again) {
     let_go(j);
     if (is_its_own_fault) {
@@ -225,40 +285,62 @@ void command_stage::fail(job& j, attempt_result&& result) {
 }
 
 stage_results command_stage::hand_on(job& j, attempt_result&& result) {
+  if (!result.lost.empty()) report_trouble(j, "it has succeeded, but what it printed is lost: " + result.lost);
   if (is_last_) {
-    std::function<void()> note;
-    if (room_.done)
-      note = [this, k = key_of(j), attempt = j.attempt] { room_.done->note_done(k, plan_.name, attempt, {}); };
-    // Noted when it is written, so that a kill in between loses nothing of the output.
+    // Noted when it is written, so that a kill in between loses nothing of the output. One that cannot be written is no
+    // reason to do the job again.
+    std::function<void(int)> note = [this, k = room_.done ? key_of(j) : journal::key{}, attempt = j.attempt,
+                                     number = number_of(j), record = j.record, item = j.item,
+                                     quiet = result.text.out.empty() && !result.text.out_file](int error) {
+      if (room_.done) room_.done->note_done(k, plan_.name, attempt, {}, number);
+      if (!error || error == EPIPE || quiet) return;
+      room_.shown.say("penstock: " + plan_.name + ": " + shortened(printable(item)) +
+                      ": it has succeeded, but what it printed is lost");
+    };
     room_.shown.print(j.turn.get(), j.item, std::move(result.text), STDOUT_FILENO, std::move(note));
     room_.halts.one_succeeded();
     let_go(j);
     return {};
   }
   room_.shown.print_unordered(j.item, result.text, plan_.show ? STDERR_FILENO : -1);
-  if (plan_.next != passing::lines) {
-    if (result.text.out_file) {
-      line_reader all(std::move(result.text.out_file));
-      while (auto line = all.next()) result.last_line = *std::move(line);
-    } else if (!result.text.out.empty()) {
-      last_line last;
-      last.add(result.text.out);
-      result.last_line = last.take();
+  std::string lines;
+  try {
+    if (plan_.next != passing::lines) {
+      if (result.text.out_file) {
+        line_reader all(std::move(result.text.out_file));
+        while (auto line = all.next()) result.last_line = *std::move(line);
+      } else if (!result.text.out.empty()) {
+        last_line last;
+        last.add(result.text.out);
+        result.last_line = last.take();
+      }
     }
+    // For the journal: with what later stages need, so that they can go on without this one being done again.
+    if (room_.done && plan_.next == passing::lines) {
+      if (result.text.out_file) {
+        lines = text_of(result.text.out_file);
+      } else {
+        lines = result.text.out;
+      }
+    }
+  } catch (const std::exception& e) {
+    if (result.lost.empty())
+      report_trouble(j, std::string("it has succeeded, but what it printed is lost: ") + e.what());
+    result.lost = e.what();
   }
-  if (room_.done) {
-    // With what later stages need, so that they can go on without this one being done again.
-    std::string lines;
-    if (plan_.next == passing::lines && result.text.out_file) {
-      line_reader all(unique_fd(::fcntl(result.text.out_file.get(), F_DUPFD_CLOEXEC, 3)));
-      while (auto line = all.next()) lines += *line + '\n';
-      ::lseek(result.text.out_file.get(), 0, SEEK_SET);
-    }
+  if (!result.lost.empty() && (out_is_used_ || plan_.next != passing::item)) {
+    // What goes on is not known. Not to be done again without being asked for: so it is noted as a failure.
+    if (room_.done) room_.done->note_failed(key_of(j), plan_.name, j.attempt, "what it printed is lost", number_of(j));
+    let_go(j);
+    throw job_failed("what it printed is lost", false);
+  }
+  if (room_.done)
     room_.done->note_done(key_of(j), plan_.name, j.attempt,
-                          plan_.next == passing::lines ? (lines.empty() ? result.text.out : lines)
-                          : out_is_used_               ? result.last_line
-                                                       : std::string_view{});
-  }
+                          plan_.next == passing::lines ? std::string_view(lines)
+                          : out_is_used_               ? std::string_view(result.last_line)
+                                                       : std::string_view{},
+                          number_of(j));
+  j.record.reset();
   return pass_on(j, std::move(result));
 }
 

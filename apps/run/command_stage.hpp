@@ -1,5 +1,8 @@
 // command_stage: a stage whose work is a command for each item: the function that the pipeline calls.
 //
+// OURS     A failure of this tool (the journal, the results directory, what a job printed, a machine without room for one
+//          more process) is no failure of the command: it is reported, the run stops, and a job that has succeeded counts
+//          as done.
 // FAILURE  job_failed, thrown to the pipeline, whose policy says what becomes of it: another attempt, or the end of the
 //          item, or of the run.
 // THREADS  work() by as many as the stage has workers.
@@ -49,6 +52,8 @@ struct run_room {
   journal* done = nullptr;  // null: none of these was asked for
   job_log* log = nullptr;
   const results_directory* results = nullptr;
+  std::atomic<bool> trouble = false;  // something of our own failed, and the run was ended
+  std::atomic<bool> shortage_said = false;
   std::atomic<std::uint64_t> done_before = 0, failed_before = 0;  // items at a stage, in earlier runs
 };
 
@@ -67,12 +72,14 @@ class command_stage {
   [[nodiscard]] stage_options options() const;
   // Of a --worker, when the run is over (worker_pool.hpp).
   [[nodiscard]] bool in_step() noexcept { return workers_.in_step(); }
+  [[nodiscard]] journal::key key_of(const job& j) const;
 
  private:
   attempt_result execute(const job& j, std::size_t slot);
   attempt_result execute_command(const job& j, const place_values& values);
-  void keep(const job& j, const place_values& values, const attempt_result& result);
-  [[nodiscard]] journal::key key_of(const job& j) const;
+  void keep(const job& j, const place_values& values, const attempt_result& result) noexcept;
+  void report_trouble(const job& j, const std::string& what) noexcept;
+  std::string number_of(const job& j) const { return number_ == 0 ? j.number : std::string(); }
   [[noreturn]] void fail(job& j, attempt_result&& result);
   [[nodiscard]] process::command command_for(const place_values& values) const;
   static void let_go(job& j) noexcept;

@@ -9,6 +9,7 @@
 
 #include <penstock/base/budget.hpp>
 
+#include "apps/run/journal.hpp"
 #include "apps/run/output.hpp"
 
 namespace penstock::runner {
@@ -22,9 +23,11 @@ struct origin {
 };
 
 struct job {
-  std::string item;    // {}
-  std::string out;     // {out}
-  std::string number;  // {#}: "17"; of the third line that a stage made of it, "17.3"
+  std::string item;      // {}
+  std::string out;       // {out}
+  std::string number;    // {#}: "17"; of the third line that a stage made of it, "17.3"
+  std::string position;  // the same, as the input has it now: {#} may be from an earlier run
+  std::shared_ptr<const journal::reserved> record{};  // room in the journal, while it is at a stage
   std::shared_ptr<const origin> from;
   std::shared_ptr<output::turn> turn{};  // of its output, where the order is kept
   unsigned attempt = 0;                  // at the stage where it is

@@ -23,6 +23,9 @@ class job_log {
  public:
   job_log(const std::string& path, append_file::start how, std::function<void(int)> on_broken);
 
+  // A reader of it that does not read is not waited for any more.
+  void give_up() noexcept { file_.give_up(); }
+
   struct line {
     std::string number;
     std::chrono::system_clock::time_point began{};

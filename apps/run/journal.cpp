@@ -1,15 +1,18 @@
 #include "apps/run/journal.hpp"
 
+#include <algorithm>
 #include <cerrno>
 #include <charconv>
 #include <cstring>
-#include <fstream>
 #include <optional>
 #include <stdexcept>
 #include <utility>
 
+#include <fcntl.h>
 #include <openssl/evp.h>
 #include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "apps/run/vocabulary.hpp"
 
@@ -60,21 +63,73 @@ journal::journal(const std::string& path, start how, std::function<void(int)> on
   if (!file_.was_empty() && how == start::fresh)
     throw usage_error("--journal " + path + " is there already: --resume goes on with it, or remove it");
   if (file_.was_empty()) {
-    if (const int error = file_.add(std::string(first_line) + '\n'))
+    if (const int error = file_.add(std::string(first_line) + '\n')) {
+      (void)!::ftruncate(file_.descriptor(), 0);  // half a line would be no journal, next time
       throw std::runtime_error(path + ": " + std::strerror(error));
+    }
   } else {
     load(path);
   }
+  struct stat about {};
+  can_reserve_ = ::fstat(file_.descriptor(), &about) == 0 && S_ISREG(about.st_mode);
+  size_ = allocated_ = static_cast<std::uint64_t>(about.st_size);
   syncer_ = std::jthread([this](const std::stop_token& stop) { sync_until_stopped(stop); });
 }
 
-journal::~journal() {
+journal::~journal() { (void)close(); }
+
+std::vector<std::string> journal::close() noexcept {
+  write_unwritten();
   {
     mutex_lock lock(mutex_);
     stopped_ = true;
     changed_.notify_all();
   }
-  syncer_.join();
+  if (syncer_.joinable()) syncer_.join();
+  mutex_lock lock(mutex_);
+  try {
+    return {unwritten_.begin(), unwritten_.end()};
+  } catch (...) {
+    return {};
+  }
+}
+
+bool journal::is_whole() {
+  mutex_lock lock(mutex_);
+  return unwritten_.empty() && !not_synced_;
+}
+
+std::shared_ptr<const journal::reserved> journal::reserve(std::size_t bytes) {
+  int error = 0;
+  {
+    mutex_lock lock(mutex_);
+    const std::uint64_t needed = size_ + promised_ + bytes;
+    if (can_reserve_ && needed > allocated_) {
+      constexpr std::uint64_t step = 64 << 10;  // seldom
+      for (const std::uint64_t until : {needed + step, needed}) {
+        do {
+          error = ::fallocate(file_.descriptor(), FALLOC_FL_KEEP_SIZE, static_cast<off_t>(allocated_),
+                              static_cast<off_t>(until - allocated_)) == 0
+                      ? 0
+                      : errno;
+        } while (error == EINTR);
+        if (!error) allocated_ = until;
+        if (error != ENOSPC && error != EDQUOT) break;
+      }
+      if (error && error != ENOSPC && error != EDQUOT) {
+        can_reserve_ = false;  // this file system has no such call
+        error = 0;
+      }
+    }
+    if (!error) promised_ += bytes;
+  }
+  if (!error) return std::make_shared<const reserved>(*this, bytes);
+  report(error);
+  return nullptr;
+}
+void journal::give_back(std::size_t bytes) noexcept {
+  mutex_lock lock(mutex_);
+  promised_ -= bytes;
 }
 
 journal::key journal::key_of(const std::vector<std::string_view>& parts) {
@@ -89,37 +144,77 @@ journal::key journal::key_of(const std::vector<std::string_view>& parts) {
 }
 
 void journal::load(const std::string& path) {
-  std::ifstream in(path, std::ios::binary);
-  std::string line;
-  if (!std::getline(in, line) || line != first_line)
-    throw usage_error("--journal " + path + " is not a journal of penstock run: give another name");
+  const auto no_journal = usage_error("--journal " + path + " is not a journal of penstock run: give another name");
+  std::string text;
+  bool begun = false;
   mutex_lock lock(mutex_);
-  while (std::getline(in, line)) {
-    const std::string_view whole = line;
-    const auto last_tab = whole.rfind('\t');
-    if (last_tab == whole.npos || whole.substr(last_tab + 1) != checksum_text(whole.substr(0, last_tab))) continue;
-    std::array<std::string_view, 5> fields;  // what, key, stage, attempt, result
-    std::string_view rest = whole.substr(0, last_tab);
-    for (std::string_view& field : fields) {
-      const auto tab = rest.find('\t');
-      field = rest.substr(0, tab);
-      rest = tab == rest.npos ? std::string_view{} : rest.substr(tab + 1);
+  for (off_t offset = 0;;) {
+    std::array<char, 65536> block;
+    const ssize_t got = ::pread(file_.descriptor(), block.data(), block.size(), offset);
+    if (got < 0 && errno == EINTR) continue;
+    // Not as an end: what is done according to the rest would be done again.
+    if (got < 0) throw std::runtime_error("--journal " + path + " cannot be read: " + std::strerror(errno));
+    offset += got;
+    text.append(block.data(), static_cast<std::size_t>(got));
+    if (got == 0 && !text.empty()) text += '\n';
+    std::size_t at = 0;
+    for (std::size_t end = 0; (end = text.find('\n', at)) != text.npos; at = end + 1) {
+      const std::string_view line = std::string_view(text).substr(at, end - at);
+      if (std::exchange(begun, true))
+        load_line(line);
+      else if (line != first_line)
+        throw no_journal;
     }
-    const auto k = key_from(fields[1]);
-    if (!k) continue;
-    notes& n = earlier_[*k];
-    if (fields[0] == "done") {
-      if (!fields[4].empty()) {
-        n.results.resize(n.done);
-        n.results.push_back(from_field(fields[4]));
-      }
-      ++n.done;
-    } else if (fields[0] == "failed") {
-      ++n.failed;
-    } else if (fields[0] == "again" && n.failed) {
-      --n.failed;
-    }
+    text.erase(0, at);
+    if (!begun && (got == 0 || text.size() > first_line.size())) throw no_journal;
+    if (got == 0) return;
   }
+}
+
+void journal::load_line(std::string_view whole) {
+  const auto last_tab = whole.rfind('\t');
+  if (last_tab == whole.npos || whole.substr(last_tab + 1) != checksum_text(whole.substr(0, last_tab))) return;
+  std::array<std::string_view, 6> fields;  // what, key, stage, attempt, result, number
+  std::string_view rest = whole.substr(0, last_tab);
+  for (std::string_view& field : fields) {
+    const auto tab = rest.find('\t');
+    field = rest.substr(0, tab);
+    rest = tab == rest.npos ? std::string_view{} : rest.substr(tab + 1);
+  }
+  const auto k = key_from(fields[1]);
+  if (!k) return;
+  std::uint64_t number = 0;
+  std::from_chars(fields[5].data(), fields[5].data() + fields[5].size(), number);
+  if (number && used_numbers_.insert(number).second) {
+    numbers_[*k].push_back(number);
+    last_number_ = std::max(last_number_, number);
+  }
+  notes& n = earlier_[*k];
+  if (fields[0] == "done") {
+    if (!fields[4].empty()) {
+      n.results.resize(n.done);
+      n.results.push_back(from_field(fields[4]));
+    }
+    ++n.done;
+  } else if (fields[0] == "failed") {
+    ++n.failed;
+  } else if (fields[0] == "again" && n.failed) {
+    --n.failed;
+  }
+}
+
+std::uint64_t journal::number_for(const key& k, std::uint64_t position) {
+  mutex_lock lock(mutex_);
+  last_number_ = std::max(last_number_, position);
+  if (const auto found = numbers_.find(k); found != numbers_.end()) {
+    const std::uint64_t number = found->second.back();
+    found->second.pop_back();
+    if (found->second.empty()) numbers_.erase(found);
+    return number;
+  }
+  if (!used_numbers_.contains(position)) return position;
+  used_numbers_.insert(++last_number_);
+  return last_number_;
 }
 
 journal::earlier journal::take(const key& k) {
@@ -146,33 +241,62 @@ journal::earlier journal::take(const key& k) {
     if (!again) return was;
   }
   // Before it is tried: if that is cut short, it is neither done nor failed, and tried the next time, too.
-  note("again", k, "", 0, "");
+  note("again", k, "", 0, "", "");
   return {};
 }
 
-void journal::note_done(const key& k, std::string_view stage, unsigned attempt, std::string_view result) noexcept {
-  note("done", k, stage, attempt, result);
+void journal::note_done(const key& k, std::string_view stage, unsigned attempt, std::string_view result,
+                        std::string_view number) noexcept {
+  note("done", k, stage, attempt, result, number);
 }
-void journal::note_failed(const key& k, std::string_view stage, unsigned attempt, std::string_view why) noexcept {
-  note("failed", k, stage, attempt, why);
+void journal::note_failed(const key& k, std::string_view stage, unsigned attempt, std::string_view why,
+                          std::string_view number) noexcept {
+  note("failed", k, stage, attempt, why, number);
 }
 
 void journal::note(std::string_view what, const key& k, std::string_view stage, unsigned attempt,
-                   std::string_view result) noexcept {
+                   std::string_view result, std::string_view number) noexcept {
   int error = 0;
   try {
     std::string record;
     record.append(what).append(1, '\t').append(hex(k.data(), k.size())).append(1, '\t').append(as_field(stage));
     record.append(1, '\t').append(std::to_string(attempt)).append(1, '\t').append(as_field(result));
+    record.append(1, '\t').append(number);
     record += '\t' + checksum_text(record) + '\n';
-    error = file_.add(record);
+    std::list<std::string> kept;
+    kept.push_back(std::move(record));  // before the write: keeping it must not need memory
+    error = file_.add(kept.front());
+    mutex_lock lock(mutex_);
+    size_ += kept.front().size();
+    if (error) unwritten_.splice(unwritten_.end(), kept);
   } catch (...) {
     error = ENOMEM;
   }
+  {
+    mutex_lock lock(mutex_);
+    if (!std::exchange(unsynced_, true)) changed_.notify_all();
+  }
+  if (error) report(error);
+}
+
+// What could not be written when it should have been: the disk may have room again.
+void journal::write_unwritten() noexcept {
+  std::list<std::string> now;
+  {
+    mutex_lock lock(mutex_);
+    now.swap(unwritten_);
+    if (!now.empty() && !std::exchange(unsynced_, true)) changed_.notify_all();
+  }
+  while (!now.empty() && file_.add(now.front()) == 0) now.pop_front();
   mutex_lock lock(mutex_);
-  if (!std::exchange(unsynced_, true)) changed_.notify_all();
-  if (!error || std::exchange(told_, true)) return;
-  lock.unlock();
+  unwritten_.splice(unwritten_.begin(), now);
+}
+
+void journal::report(int error) noexcept {
+  {
+    mutex_lock lock(mutex_);
+    if (std::exchange(told_, true)) return;
+  }
   on_broken_(error);
 }
 
@@ -185,10 +309,12 @@ void journal::sync_until_stopped(const std::stop_token&) {
       if (!std::exchange(unsynced_, false)) return;
     }
     const int error = file_.sync();
-    mutex_lock lock(mutex_);
-    if (!error || std::exchange(told_, true)) continue;
-    lock.unlock();
-    on_broken_(error);
+    if (!error) continue;
+    {
+      mutex_lock lock(mutex_);
+      not_synced_ = true;
+    }
+    report(error);
   }
 }
 

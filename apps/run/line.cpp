@@ -119,8 +119,10 @@ void line::feed(open_source_node<job>& entrance) noexcept {
       from->columns = std::move(item->columns);
       job j;
       j.item = from->item;
-      j.number = std::to_string(++numbers_);
+      j.number = j.position = std::to_string(++numbers_);
       j.from = std::move(from);
+      if (room_.done && room_.plan.resume)
+        j.number = std::to_string(room_.done->number_for(stages_.front()->key_of(j), numbers_));
       if (room_.plan.keep_order) j.turn = room_.shown.next_turn();
       const wait_limit limit(drained);
       if (entrance.push(j, &limit) != conqueue_status::success) break;

@@ -58,11 +58,17 @@ running_jobs::running_jobs() {
 
 running_jobs::job_process::job_process(running_jobs& jobs, const process::command& what, process::spawn_options options)
     : jobs_(jobs) {
+  // All memory before the start: a job that runs must not be given up for want of it, and then be started again.
+  std::set<process::child*> running{&child_};
+  std::set<pid_t> number{-1};
+  auto running_node = running.extract(running.begin());
+  auto number_node = number.extract(number.begin());
   const starting now(jobs);
   child_ = process::spawn(what, std::move(options));
+  number_node.value() = child_.pid();
   mutex_lock lock(jobs_.mutex_);
-  jobs_.running_.insert(&child_);
-  jobs_.ours_.insert(child_.pid());
+  jobs_.running_.insert(std::move(running_node));
+  jobs_.ours_.insert(std::move(number_node));
 }
 running_jobs::job_process::~job_process() {
   if (!child_) return;

@@ -49,6 +49,12 @@ class running_jobs {
     if (pid > 0) ours_.insert(pid);
   }
 
+  // Whether any command runs now, other than a --worker, which may be idle.
+  [[nodiscard]] bool any() const {
+    mutex_lock lock(mutex_);
+    return !running_.empty();
+  }
+
   // KILL to every job and its group, at once. Those that are started later are theirs to end who start them.
   void kill_all() noexcept;
   // Strays: those that have ended are collected; cheap, so it can be done after each job.
@@ -66,7 +72,7 @@ class running_jobs {
     running_jobs& jobs_;
   };
 
-  mutex mutex_;                                                // guards what follows
+  mutable mutex mutex_;                                        // guards what follows
   std::size_t being_started_ PENSTOCK_GUARDED_BY(mutex_) = 0;  // whose numbers are not known yet
   std::set<process::child*> running_ PENSTOCK_GUARDED_BY(mutex_);
   std::set<pid_t> ours_ PENSTOCK_GUARDED_BY(mutex_);

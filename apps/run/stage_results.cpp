@@ -21,10 +21,11 @@ std::optional<std::string> line_reader::next() {
     if (file_) {
       constexpr std::size_t block = 65536;
       buffer_.resize(looked + block);
-      const ssize_t got = ::read(file_.get(), buffer_.data() + looked, block);
+      const ssize_t got = ::pread(file_.get(), buffer_.data() + looked, block, offset_);
       const int error = errno;
       buffer_.resize(looked + static_cast<std::size_t>(got > 0 ? got : 0));
-      if (got > 0 || (got < 0 && error == EINTR)) continue;
+      if (got > 0) offset_ += got;
+      if (got > 0 || (got < 0 && (error == EINTR || ++failed_reads_ < 3))) continue;
       if (got < 0) throw std::system_error(error, std::generic_category(), "reading back what a job printed");
       file_.reset();
     }
@@ -42,7 +43,9 @@ void stage_results::advance() {
     now_->out = now_->item;
     // Before its parent's, which goes when the last line has been taken.
     if (parent_.turn) now_->turn = parent_.turn->before();
-    now_->number += '.' + std::to_string(++count_);
+    const std::string place = '.' + std::to_string(++count_);
+    now_->number += place;
+    now_->position += place;
   } else {
     parent_ = {};
   }

@@ -11,13 +11,15 @@
 #include <string>
 #include <string_view>
 
+#include <sys/types.h>
+
 #include <penstock/base/unique_fd.hpp>
 
 #include "apps/run/job.hpp"
 
 namespace penstock::runner {
 
-// The lines of a text, or of a file from where it is.
+// The lines of a text, or of a file from its beginning.
 class line_reader {
  public:
   explicit line_reader(std::string text) : buffer_(std::move(text)) {}
@@ -26,6 +28,8 @@ class line_reader {
 
  private:
   unique_fd file_;
+  off_t offset_ = 0;  // of our own: others may read the file, too
+  int failed_reads_ = 0;
   std::string buffer_;
   std::size_t at_ = 0;
 };

@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <stdexcept>
 #include <system_error>
 
@@ -25,7 +26,7 @@ void on_signal(int number) {
 
 }  // namespace
 
-interrupts::interrupts(std::initializer_list<int> at_once) {
+interrupts::interrupts(std::initializer_list<int> at_once, std::chrono::milliseconds apart) : apart_(apart) {
   for (const int number : {SIGINT, SIGTERM}) signals_.push_back({number, false});
   for (const int number : at_once) signals_.push_back({number, true});
   int fds[2];
@@ -65,6 +66,7 @@ interrupts::~interrupts() {
 }
 
 void interrupts::listen() {
+  auto counted = std::chrono::steady_clock::time_point::min();
   for (;;) {
     pollfd readable{read_end_.get(), POLLIN, 0};
     if (::poll(&readable, 1, -1) < 0 && errno != EINTR) return;
@@ -75,6 +77,10 @@ void interrupts::listen() {
     const auto found =
         std::find_if(signals_.begin(), signals_.end(), [&](const taken& s) { return s.number == number; });
     const bool at_once = found != signals_.end() && found->at_once;
+    // timeout(1) and others signal a process and then its group, which it is in: that is one signal, and not two.
+    const auto now = std::chrono::steady_clock::now();
+    if (count_ > 0 && !at_once && now - counted < apart_) continue;
+    counted = now;
     const int before = count_.load();
     count_ = before + 1 + (at_once && before == 0 ? 1 : 0);
     if (before == 0) first_.request_stop();

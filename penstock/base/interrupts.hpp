@@ -7,12 +7,15 @@
 // THREADS  One thread of its own reads the signals, so what hangs on the tokens runs there, not in a signal handler.
 // ENDING   The destructor puts the former handlers back. A third signal finds the default action: a program that hangs
 //          in spite of everything can still be ended from the keyboard.
+// APART    Signals that come sooner than `apart` after the one before count as that one: timeout(1) signals a process and
+//          then its group, so that it gets the same signal twice.
 // AT ONCE  Signals that the constructor is given say stop the first time: interrupts signals({SIGHUP, SIGQUIT}).
 // REQUIRES At most one object at a time in a process (throws std::logic_error): a signal handler is global by nature.
 // THROWS   std::system_error where the process has no two descriptors left for its pipe; the signals are untouched then.
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <csignal>
 #include <initializer_list>
 #include <stop_token>
@@ -25,7 +28,7 @@ namespace penstock {
 
 class interrupts {
  public:
-  explicit interrupts(std::initializer_list<int> at_once = {});
+  explicit interrupts(std::initializer_list<int> at_once = {}, std::chrono::milliseconds apart = {});
   interrupts(const interrupts&) = delete;
   interrupts& operator=(const interrupts&) = delete;
   ~interrupts();
@@ -37,6 +40,8 @@ class interrupts {
 
  private:
   void listen();
+
+  const std::chrono::milliseconds apart_;
 
   struct taken {
     int number;

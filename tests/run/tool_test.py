@@ -646,11 +646,68 @@ def two_interrupts_kill_groups_and_strays():
     until(lambda: len(lines(mine / "pids")) == 6, child)
     child.send_signal(signal.SIGINT)
     child.stderr.readline()
+    child.send_signal(signal.SIGINT)  # no second one, so soon: timeout(1) sends two
+    time.sleep(.3)  # what is meant takes this long
+    assert child.poll() is None and all(alive(pid) for pid in lines(mine / "pids"))
     child.send_signal(signal.SIGINT)
     child.communicate(timeout=60)
     assert child.returncode == 130, child.returncode
     left = [pid for pid in lines(mine / "pids") if alive(pid)]
     assert not left, left
+
+
+def a_reader_that_does_not_read_does_not_keep_signals_out():
+    for to in "stdout", "stderr":
+        read, write = os.pipe()  # held, and never read
+        other = subprocess.DEVNULL
+        script = "head -c 3000000 /dev/zero" + (" >&2" if to == "stderr" else "") + "; echo {} >>stalled; : {}"
+        child = subprocess.Popen([tool, "run", "-j2", "--journal", f"stalled-{to}", script, ":::", "1", "2", "3"], **{"stdout": other, "stderr": other, to: write})
+        os.close(write)
+        until(lambda: len(lines(scratch / "stalled")) >= 2)
+        child.send_signal(signal.SIGTERM)
+        time.sleep(.3)
+        child.send_signal(signal.SIGTERM)
+        assert child.wait(timeout=60) == 130
+        os.close(read)
+        # The jobs were done, whatever became of what they printed.
+        done = run("-j2", "--journal", f"stalled-{to}", "--resume", script, ":::", "1", "2", "3")
+        assert done.returncode == 0 and sorted(lines(scratch / "stalled")) == ["1", "2", "3"], (to, done.returncode, lines(scratch / "stalled"))
+        (scratch / "stalled").unlink()
+
+
+def a_reader_of_the_job_log_that_does_not_read_does_neither():
+    os.mkfifo(scratch / "log-pipe")
+    keep = os.open(scratch / "log-pipe", os.O_RDWR)
+    child = start("-j2", "--joblog", "log-pipe", "true {}", stdin=subprocess.PIPE)
+    long = "x" * 4000
+    child.stdin.write("".join(f"{long}{i}\n" for i in range(40)))
+    child.stdin.flush()
+    import fcntl, termios, array
+    def filled():
+        waiting = array.array("i", [0])
+        fcntl.ioctl(keep, termios.FIONREAD, waiting)
+        return waiting[0] > 50_000
+    until(filled, child)
+    child.send_signal(signal.SIGTERM)
+    time.sleep(.3)
+    child.send_signal(signal.SIGTERM)
+    assert child.wait(timeout=60) == 130
+    os.close(keep)
+
+
+def ignored_and_blocked_signals_of_the_parent_do_not_matter():
+    def ignore():
+        signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    done = run("exit {}", ":::", "0", "3", preexec_fn=ignore)
+    assert done.returncode == 1 and "exited with 3" in done.err and "0: " not in done.err, done
+    def block():
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT, signal.SIGCHLD, signal.SIGHUP})
+    child = start("-j1", "echo {} >>blocked; until [ -e unblock ]; do sleep .01; done", ":::", "x", preexec_fn=block)
+    until(lambda: lines(scratch / "blocked"), child)
+    child.send_signal(signal.SIGTERM)
+    assert "finishing" in child.stderr.readline()
+    (scratch / "unblock").touch()
+    assert child.wait(timeout=60) == 130
 
 
 def nothing_survives_the_terminal():
