@@ -51,9 +51,10 @@ struct attempt_result {
   printed text{};
   std::uint64_t out_bytes = 0;  // on stdout, kept or not
   std::chrono::system_clock::time_point began{};
-  bool started = false;  // false: the command could not be started; `failure` says why
-  bool is_ours = false;  // `failure` is not the command's: it could not be started, or its end not be seen
-  std::string lost;      // why some of what it printed is lost; empty: nothing is
+  bool started = false;        // false: the command could not be started; `failure` says why
+  bool is_ours = false;        // `failure` is not the command's: it could not be started, or its end not be seen
+  bool may_try_again = false;  // ... and nothing was begun
+  std::string lost;            // why some of what it printed is lost; empty: nothing is
 };
 
 inline constexpr std::size_t most_in_memory = std::size_t{1} << 20;

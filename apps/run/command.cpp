@@ -85,7 +85,13 @@ void check_programs(const std::vector<command_template>& templates) {
 // What is nearly a column's name is text, such as a part of awk's program; more often it is a slip, and as text it would be
 // in every job.
 void warn_of_slips(const run_plan& plan, const std::vector<std::string>& column_names) {
-  const auto is_of_name = [](unsigned char c) { return std::isalnum(c) || c == '_' || c == '-' || c >= 0x80; };
+  const auto is_of_name = [](unsigned char c) {
+    return std::isalnum(c) || c == '_' || c == '-' || c == ' ' || c >= 0x80;
+  };
+  for (auto name = column_names.begin(); name != column_names.end(); ++name)
+    if (!name->empty() && std::find(column_names.begin(), name, *name) != name)
+      std::cerr << "penstock: two columns are called " << printable(*name) << ": {" << printable(*name)
+                << "} is the first of them\n";
   for (const stage_plan& stage : plan.stages)
     for (const std::string& word : stage.words)
       for (std::size_t at = word.find('{'); at != word.npos; at = word.find('{', at + 1)) {

@@ -3,6 +3,7 @@
 #include <array>
 #include <cerrno>
 #include <chrono>
+#include <cstdlib>
 #include <functional>
 #include <system_error>
 #include <utility>
@@ -11,6 +12,7 @@
 #include <unistd.h>
 
 #include <penstock/base/sleep.hpp>
+#include <penstock/process/spawn.hpp>
 #include <penstock/watch/printable.hpp>
 
 namespace penstock::runner {
@@ -155,8 +157,15 @@ attempt_result command_stage::execute(const job& j, std::size_t slot) {
     if (plan_.worker && j.item.find('\n') != j.item.npos)
       result.failure = "has a newline in it, and a --worker is written each item as one line";
     else if (plan_.worker)
-      result = workers_.ask(slot, j.item, plan_.timeout,
-                            [&] { return command_for({.number = "", .stage = plan_.name, .slot = slot}); });
+      result = workers_.ask(
+          slot, j.item, plan_.timeout, [&] { return command_for({.number = "", .stage = plan_.name, .slot = slot}); },
+          [this] {
+            room_.shown.say(
+                "penstock: " + plan_.name +
+                ": no answer from the --worker for 3 s. It must print a line for each line that it reads, and "
+                "at once: sed -u, grep --line-buffered, python3 -u, fflush() in awk");
+          },
+          [this](const std::string& what) { report_shortage(what); });
     else
       result = execute_command(j, values);
   } catch (const std::exception& e) {
@@ -168,7 +177,14 @@ attempt_result command_stage::execute(const job& j, std::size_t slot) {
 }
 
 process::command command_stage::command_for(const place_values& values) const {
-  process::command what = what_.made_for(values);
+  // Workers must not keep their answers to themselves (worker_pool.hpp).
+  // One named from here would be looked for in its directory by stdbuf.
+  const bool relative = !plan_.directory.empty() && what_.program().find('/') != std::string::npos;
+  const bool unbuffered = plan_.worker && !relative && process::program_exists("stdbuf");
+  process::command what =
+      what_.made_for(values, unbuffered ? std::vector<std::string>{"stdbuf", "-oL"} : std::vector<std::string>{});
+  if (plan_.worker && !std::getenv("PYTHONUNBUFFERED"))
+    what = process::command(std::move(what).with("PYTHONUNBUFFERED", "1"));
   for (const auto& [name, value] : plan_.environment) {
     process::command with_it = std::move(what).with(name, value);
     what = std::move(with_it);
@@ -179,10 +195,7 @@ process::command command_stage::command_for(const place_values& values) const {
 
 attempt_result command_stage::execute_command(const job& j, const place_values& values) {
   attempt_options how{.timeout = plan_.timeout, .end = &plan_.end};
-  how.on_shortage = [this](const std::string& what) {
-    if (!room_.shortage_said.exchange(true))
-      room_.shown.say("penstock: " + plan_.name + ": " + printable(what) + ": trying again until there is room");
-  };
+  how.on_shortage = [this](const std::string& what) { report_shortage(what); };
   const bool streams = room_.plan.mode == output_mode::line_buffered;
   std::string out_rest, err_rest;
   const int out_to = is_last_ ? STDOUT_FILENO : STDERR_FILENO;
@@ -231,6 +244,11 @@ void command_stage::keep(const job& j, const place_values& values, const attempt
       (void)sleep_for(std::chrono::milliseconds(20), {});
     }
   }
+}
+
+void command_stage::report_shortage(const std::string& what) {
+  if (!room_.shortage_said.exchange(true))
+    room_.shown.say("penstock: " + plan_.name + ": " + printable(what) + ": trying again until there is room");
 }
 
 void command_stage::report_trouble(const job& j, const std::string& what) noexcept {
@@ -292,6 +310,8 @@ stage_results command_stage::hand_on(job& j, attempt_result&& result) {
     std::function<void(int)> note = [this, k = room_.done ? key_of(j) : journal::key{}, attempt = j.attempt,
                                      number = number_of(j), record = j.record, item = j.item,
                                      quiet = result.text.out.empty() && !result.text.out_file](int error) {
+      // With stdout closed from the beginning this run was a mistake: it ends with the first output, and counts for nothing.
+      if (error == EBADF) return;
       if (room_.done) room_.done->note_done(k, plan_.name, attempt, {}, number);
       if (!error || error == EPIPE || quiet) return;
       room_.shown.say("penstock: " + plan_.name + ": " + shortened(printable(item)) +

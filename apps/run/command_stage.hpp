@@ -78,6 +78,7 @@ class command_stage {
   attempt_result execute(const job& j, std::size_t slot);
   attempt_result execute_command(const job& j, const place_values& values);
   void keep(const job& j, const place_values& values, const attempt_result& result) noexcept;
+  void report_shortage(const std::string& what);
   void report_trouble(const job& j, const std::string& what) noexcept;
   std::string number_of(const job& j) const { return number_ == 0 ? j.number : std::string(); }
   [[noreturn]] void fail(job& j, attempt_result&& result);

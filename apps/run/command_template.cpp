@@ -42,7 +42,8 @@ std::optional<std::pair<place, std::size_t>> place_at(std::string_view text, con
       }
   }
   if (body.empty()) return std::pair(p, end + 1);
-  if (body == "in" || body == "out") {
+  const bool is_a_name = std::find(known.names.begin(), known.names.end(), body) != known.names.end();
+  if (!is_a_name && (body == "in" || body == "out")) {
     p.of = body == "in" ? place::what::in : place::what::out;
     return std::pair(p, end + 1);
   }
@@ -561,11 +562,11 @@ std::string command_template::program() const {
   return words_.front().front().text;
 }
 
-process::command command_template::made_for(const place_values& v) const {
+process::command command_template::made_for(const place_values& v, std::vector<std::string> before) const {
   for (const std::string_view text : {v.item, v.in, v.out})
     if (text.find('\0') != text.npos) throw value_error("has a zero byte, which no program can be given");
-  std::vector<std::string> words;
-  words.reserve(words_.size());
+  std::vector<std::string> words = std::move(before);
+  words.reserve(words.size() + words_.size());
   for (const pieces& word : words_) {
     std::string& made = words.emplace_back();
     for (const piece& p : word) made += p.is_place ? value_of(p.place, v) : p.text;

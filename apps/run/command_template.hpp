@@ -74,7 +74,8 @@ class command_template {
   // takes_item: without a place for it, the item is the last word.
   command_template(std::vector<std::string> words, wording how, const input_columns& columns, bool takes_item = true);
 
-  [[nodiscard]] process::command made_for(const place_values& values) const;
+  // before: words in front of it, of a program that starts it.
+  [[nodiscard]] process::command made_for(const place_values& values, std::vector<std::string> before = {}) const;
   // As it could be typed into a shell; for people.
   [[nodiscard]] std::string text_for(const place_values& values) const;
   // As it was written; for what must tell one template from another.

@@ -51,8 +51,8 @@ What the last stage prints is the output. stderr of every stage goes to stderr.
 Ctrl-C, or SIGTERM: no more items are begun, those in work are finished. Twice, at
 least 0.2 s apart, or Ctrl-\: they are killed, with all they started. When the terminal closes they are ended, too, unless nohup is before it.
 
-What the run itself cannot do (write the journal or the output, start one more process) is no failure of a command: the run
-stops, says what happened, and jobs that have succeeded stay done for --resume.
+What the run itself cannot do (write the journal or the output, start one more process) is no failure of a command: the
+run stops, says what happened, and jobs that have succeeded stay done for --resume.
 
 exit code: 0 all went well, 1 some failed (told on stderr), 2 usage, 130 interrupted
 )";

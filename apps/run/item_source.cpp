@@ -75,8 +75,16 @@ std::optional<std::uint64_t> item_source::total() const {
 
 std::vector<std::string> item_source::read_header(const std::stop_token& stop) {
   if (!plan_.header) return {};
-  const auto line = next_record(stop);
-  return line ? columns_of(*line) : std::vector<std::string>{};
+  auto line = next_record(stop);
+  if (!line) return {};
+  if (plan_.end == '\n' && line->ends_with('\r')) line->pop_back();
+  auto names = columns_of(*line);
+  // "name, age": the blank is for the eye.
+  for (std::string& name : names) {
+    name.erase(0, std::min(name.find_first_not_of(" \t"), name.size()));
+    name.erase(name.find_last_not_of(" \t") + 1);
+  }
+  return names;
 }
 
 std::optional<item_source::item> item_source::next(const std::stop_token& stop) {
@@ -108,13 +116,25 @@ std::optional<item_source::item> item_source::next_combination() {
   return made;
 }
 
-// Where the record that begins at at_ ends; npos: not in the buffer. A quoted value of a CSV line may have lines in it.
-std::size_t item_source::end_of_record(std::size_t from) const {
+// Where the record that begins at at_ ends; npos: not in the buffer. A quoted value of a CSV line may have lines in it; a
+// quote inside a value that does not begin with one is a character like any other.
+std::size_t item_source::end_of_record(std::size_t from) {
   if (plan_.format != item_format::csv) return buffer_.find(plan_.end, from);
-  bool quoted = false;
+  quoted_ = false;
+  bool value_begins = true;
   for (std::size_t i = at_; i < buffer_.size(); ++i) {
-    if (buffer_[i] == '"') quoted = !quoted;
-    if (buffer_[i] == plan_.end && !quoted) return i;
+    const char c = buffer_[i];
+    if (quoted_) {
+      if (c != '"') continue;
+      if (i + 1 < buffer_.size() && buffer_[i + 1] == '"')
+        ++i;
+      else
+        quoted_ = false;
+      continue;
+    }
+    if (c == plan_.end) return i;
+    quoted_ = value_begins && c == '"';
+    value_begins = c == ',';
   }
   return std::string::npos;
 }
@@ -127,6 +147,12 @@ std::optional<std::string> item_source::next_record(const std::stop_token& stop)
       throw std::runtime_error("an item is longer than 64 MiB: is there a separator in the input?");
     scanned_ = buffer_.size();
     if (whole || (!fill(stop) && at_ < buffer_.size() && !stop.stop_requested())) {
+      // All that follows would be one value, and the rows in it lost.
+      if (!whole && quoted_)
+        throw std::runtime_error(
+            "row " + std::to_string(given_ + (plan_.header ? 2 : 1)) +
+            ": a quote is opened and not closed, so it is not known where this row ends. Nothing from "
+            "here on was done; without --csv quotes mean nothing (--colsep ,)");
       const std::size_t length = (whole ? end : buffer_.size()) - at_;
       std::string record = buffer_.substr(at_, length);
       at_ += length + (whole ? 1 : 0);
@@ -152,16 +178,34 @@ bool item_source::fill(const std::stop_token& stop) {
     const int error = errno;
     buffer_.resize(had + static_cast<std::size_t>(std::max<ssize_t>(0, got)));
     scanned_ = had;
-    if (got > 0) return true;
+    if (got > 0) {
+      drop_byte_order_mark(had);
+      return true;
+    }
     if (got < 0 && (error == EINTR || error == EAGAIN)) continue;
     if (got < 0) throw std::system_error(error, std::generic_category(), "reading items from " + in.name);
+    if (at_ < buffer_.size() && end_of_record(at_) == std::string::npos && quoted_ && inputs_.size() > 1)
+      throw std::runtime_error(in.name + " ends inside a quoted value: a quote is opened and not closed");
     inputs_.pop_front();
+    at_begin_of_input_ = true;
     // A last line without a newline is one: the next file does not go on with it.
     if (buffer_.size() > at_ && !inputs_.empty()) buffer_ += plan_.end;
     if (buffer_.size() > had) return true;
   }
   if (at_ == buffer_.size()) at_end_ = true;
   return false;
+}
+
+// Of a table: spreadsheets write one, and it is no part of the first name or value.
+void item_source::drop_byte_order_mark(std::size_t at) {
+  constexpr std::string_view mark = "\xEF\xBB\xBF";
+  if (!std::exchange(at_begin_of_input_, false) || plan_.format == item_format::lines) return;
+  const std::string_view begin = std::string_view(buffer_).substr(at);
+  if (begin.starts_with("\xFF\xFE") || begin.starts_with("\xFE\xFF"))
+    throw usage_error(inputs_.front().name + " is in UTF-16: convert it first, as in iconv -f UTF-16 -t UTF-8");
+  // A pipe may bring it in parts.
+  if (begin.size() < mark.size() && mark.starts_with(begin)) at_begin_of_input_ = true;
+  if (begin.starts_with(mark)) buffer_.erase(at, mark.size());
 }
 
 std::vector<std::string> item_source::columns_of(const std::string& line) const {
@@ -177,7 +221,7 @@ std::vector<std::string> item_source::columns_of(const std::string& line) const 
   }
   // RFC 4180: a value in quotes may have commas and lines in it; "" is one quote.
   std::string value;
-  bool quoted = false;
+  bool quoted = false, value_begins = true;
   for (std::size_t i = 0; i < line.size(); ++i) {
     const char c = line[i];
     if (quoted) {
@@ -187,13 +231,14 @@ std::vector<std::string> item_source::columns_of(const std::string& line) const 
         value += line[++i];
       else
         quoted = false;
-    } else if (c == '"' && value.empty()) {
-      quoted = true;
-    } else if (c == ',') {
-      columns.push_back(std::exchange(value, {}));
-    } else {
-      value += c;
+      continue;
     }
+    quoted = value_begins && c == '"';
+    value_begins = c == ',';
+    if (value_begins)
+      columns.push_back(std::exchange(value, {}));
+    else if (!quoted)
+      value += c;
   }
   columns.push_back(std::move(value));
   return columns;

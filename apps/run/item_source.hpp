@@ -6,6 +6,9 @@
 //
 // THREADS  next() and read_header() one at a time; the others at any time.
 // ENDING   A stop request wakes next() while it waits for input: then it has none.
+// TABLES   A byte order mark is no part of the first value; a \r before the newline is none of the last; names in a header
+//          lose the blanks around them. A CSV value is quoted if it begins with a quote (RFC 4180); a quote elsewhere is a
+//          character. One that is opened and never closed is an error: what row the rest belongs to cannot be known.
 // ERRORS   usage_error for a file that cannot be opened, before anything runs; std::runtime_error for one that cannot be
 //          read to its end.
 #pragma once
@@ -51,14 +54,17 @@ class item_source {
   std::optional<item> next_combination();
   std::optional<std::string> next_record(const std::stop_token& stop);
   bool fill(const std::stop_token& stop);  // false: no more
-  [[nodiscard]] std::size_t end_of_record(std::size_t from) const;
+  [[nodiscard]] std::size_t end_of_record(std::size_t from);
+  void drop_byte_order_mark(std::size_t at);
   [[nodiscard]] std::vector<std::string> columns_of(const std::string& line) const;
 
   const item_plan& plan_;
   std::deque<input> inputs_;  // the first is being read
   std::string buffer_;
-  std::size_t at_ = 0;       // in the buffer
-  std::size_t scanned_ = 0;  // there is no end of a record before
+  std::size_t at_ = 0;             // in the buffer
+  std::size_t scanned_ = 0;        // there is no end of a record before
+  bool quoted_ = false;            // the buffer ends inside a quoted value
+  bool at_begin_of_input_ = true;  // nothing of the first of inputs_ was read
   std::vector<std::size_t> combination_;
   std::atomic<std::uint64_t> given_ = 0;
   std::atomic<std::uint64_t> bytes_given_ = 0;

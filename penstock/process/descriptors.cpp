@@ -56,7 +56,15 @@ void enlarge_pipe(int fd) noexcept {
 
 void limited_poll::wake_up::operator()() const noexcept { ::eventfd_write(fd, 1); }
 
-int open_process(int pid) noexcept { return static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)); }
+// Without it a process that runs already could only be killed: a shortage is worth a few tries.
+int open_process(int pid) noexcept {
+  for (int tries = 0;; ++tries) {
+    const auto fd = static_cast<int>(::syscall(SYS_pidfd_open, pid, 0));
+    if (fd >= 0 || tries == 10 || (errno != EMFILE && errno != ENFILE && errno != ENOMEM)) return fd;
+    const timespec pause{0, 1'000'000};
+    ::nanosleep(&pause, nullptr);
+  }
+}
 bool signal_process(int descriptor, int signal) noexcept {
   return ::syscall(SYS_pidfd_send_signal, descriptor, signal, nullptr, 0) == 0;
 }

@@ -93,6 +93,47 @@ def items_come_from_arguments_files_and_columns():
     assert run("echo {}", ":::").out == ""
 
 
+def no_row_of_a_table_is_lost():
+    # A quote inside a value is a character; one that begins a value quotes it.
+    assert run("-j1", "--csv", "printf '<%s|%s>' {1} {2}", items='pipe 5" long,1\nb,2"3"\n"c",3\nd"",4\n"e""e","5\n6"\n').out == '<pipe 5" long|1><b|2"3"><c|3><d""|4><e"e|5\n6>'
+    for text, rows in ('a,1\n"b,2\nc,3\n', 1), ('"b,2\nc,3', 0), ('a,1\nx,"', 1), ('a,1\n"b"",2\nc,3\n', 1):
+        done = run("-j1", "--csv", "echo {1}", items=text)
+        assert done.returncode == 1 and f"row {rows + 1}: a quote" in done.err and len(done.out.splitlines()) == rows, (text, done)
+    (scratch / "open.csv").write_text('a,1\n"b,2\n')
+    (scratch / "next.csv").write_text('c,3\nd,"4"\n')
+    done = run("-j1", "--csv", "-a", "open.csv", "-a", "next.csv", "echo {1}")
+    assert done.returncode == 1 and "open.csv ends inside a quoted value" in done.err, done
+    # Names as spreadsheets write them.
+    assert run("--csv", "--header", "echo {First Name} is {age}", items="First Name,age\nAnn,7\n").out == "Ann is 7\n"
+    assert run("--csv", "--header", "echo", "{First Name}/x", items="First Name,age\nAnn,7\n").out == "Ann/x\n"
+    assert run("--csv", "--header", "echo {First Name/.} is {age};", items='"First Name" , age\r\nd/Ann.x,7\r\n').out == "Ann is 7\n"
+    for form in [], ["--tsv"], ["--colsep", ";"]:
+        separator = {(): ",", ("--tsv",): "\t"}.get(tuple(form), ";")
+        done = run("-j1", *(form or ["--csv"]), "--header", "echo {name} {age}", items=f"\ufeffname{separator}age\r\nAnn{separator}7\r\n")
+        assert done.out == "Ann 7\n", (form, done)
+    assert run("-j1", "--csv", "echo {2}{1}", items="\ufeffa,b\n").out == "ba\n"
+    assert "UTF-16" in run("--csv", "echo {1}", items="a,b\n".encode("utf-16")).err
+    assert run("--csv", "--header", "echo {in} {out}", items="in,out\n1,2\n").out == "1 2\n"
+    assert "two columns are called a" in run("--csv", "--header", "echo {a}", items="a,a\n1,2\n").err
+
+
+def a_number_is_no_other_items_number_after_a_resume():
+    mine = scratch / "numbers"
+    mine.mkdir()
+    script = 'echo "content of {}" >{#}.txt'
+    assert run("-j1", "--journal", "j", script, items="a\nb\n", cwd=mine).returncode == 0
+    assert run("-j1", "--journal", "j", "--resume", script, items="new\na\nb\nlast\n", cwd=mine).returncode == 0
+    assert run("-j1", "--journal", "j", "--resume", script, items="c\nlast\nd\nnew\nb\ne\n", cwd=mine).returncode == 0
+    found = sorted(f.read_text() for f in mine.glob("*.txt"))
+    assert found == sorted(f"content of {i}\n" for i in ["a", "b", "new", "last", "c", "d", "e"]), found
+    # What failed has its number, too, and a second stage sees the same.
+    script = "--pass", "echo {} >>f{#}.txt; [ -e fixed ]; echo {}", "::", "[ -e fixed ] && echo {#}={} >>second"
+    assert run("-j1", "--journal", "k", *script, items="a\nb\n", cwd=mine).returncode == 1
+    (mine / "fixed").touch()
+    assert run("-j1", "--journal", "k", "--retry-failed", *script, items="c\nb\na\n", cwd=mine).returncode == 0
+    assert sorted(lines(mine / "second")) == ["1=a", "2=b", "4=c"] or sorted(lines(mine / "second")) == ["1=a", "2=b", "3=c"], lines(mine / "second")
+
+
 def an_item_without_the_column_fails_alone():
     done = run("-j1", "--csv", "echo {2}", items="a,b\nc\nd,e\n")
     assert done.returncode == 1 and done.out == "b\ne\n", done
@@ -451,6 +492,19 @@ jobs = "1..2"
     assert "stand in p.toml" in run("-j2", "p.toml").err
 
 
+def workers_that_do_not_flush_answer():
+    for worker in "sed s/^/x/", "grep --invert-match q", "tr a b", "sed s/a/b/ | sed s/a/b/", "python3 -c 'import sys\nfor line in sys.stdin: print(line, end=\"\")'":
+        done = run("-k", "-j2", "--worker", worker, items=seq(3))
+        assert done.returncode == 0 and done.out.replace("x", "") == seq(3), (worker, done)
+    # One that keeps its answers all the same: a word on it.
+    child = start("-j1", "--worker", "python3 -c 'import sys\nout = open(1, \"w\", buffering=9999)\nfor line in sys.stdin: out.write(line)'", stdin=subprocess.PIPE)
+    child.stdin.write("a\n")
+    child.stdin.flush()
+    assert "python3 -u" in child.stderr.readline()
+    child.send_signal(signal.SIGQUIT)
+    child.communicate(timeout=60)
+
+
 def workers_live_long_and_are_replaced():
     (scratch / "worker.py").write_text("""
 import os, sys
@@ -542,6 +596,7 @@ def nice_and_memory_and_load_are_obeyed():
     assert "--memfree" in child.stderr.readline()  # why nothing happens
     child.send_signal(signal.SIGINT)
     child.stderr.readline()
+    time.sleep(.3)  # sooner, it would be the same signal
     child.send_signal(signal.SIGINT)
     assert child.communicate(timeout=60)[0] == "" and child.returncode == 130
 
@@ -584,6 +639,41 @@ def jobs_do_not_fail_for_want_of_descriptors():
     # All at the same time, where the hard limit allows it.
     done = run("-j40", "touch at-once-{}; until [ $(ls at-once-* | wc -l) = 40 ]; do sleep .05; done", items=seq(40), preexec_fn=limits(64, 1024))
     assert done.returncode == 0 and not done.err, done.err[-500:]
+
+
+def our_own_failures_are_not_the_commands():
+    # A full disk under the journal: what was done stays done. (Where a file system can be mounted.)
+    full = scratch / "full"
+    full.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8k", "none", full], capture_output=True).returncode == 0:
+        try:
+            words = ["-j2", "--journal", "full/j"], ["echo {} >>ours; echo {}"]
+            done = run(*words[0], *words[1], items=seq(300))
+            assert done.returncode == 1 and "No space left" in done.err and 0 < len(lines(scratch / "ours")) < 300, done.err
+            subprocess.run(["mount", "-o", "remount,size=1m", full], check=True)
+            assert run(*words[0], "--resume", *words[1], items=seq(300)).returncode == 0
+            assert sorted(map(int, lines(scratch / "ours"))) == list(range(1, 301))
+        finally:
+            subprocess.run(["umount", full], check=True)
+    # The results directory cannot be written: not tried again, not forgotten.
+    words = ["-j1", "--retries", "2", "--backoff", "1ms", "--results", "kept", "--journal", "kept-journal", "--resume", "--name", "it",
+             "echo {} >>kept-log; rm -rf kept; touch kept; echo {}"]
+    done = run(*words, items=seq(3))
+    assert done.returncode == 1 and "--results" in done.err and lines(scratch / "kept-log") == ["1"], done
+    (scratch / "kept").unlink()
+    words[-1] = "echo {} >>kept-log; rm -rf kept; touch kept; echo {}"
+    words[words.index("--results"):words.index("--results") + 2] = []
+    assert run(*words, items=seq(3)).returncode == 0 and lines(scratch / "kept-log") == ["1", "2", "3"]
+    # stdout is full, and what a job printed has no room in TMPDIR.
+    with open("/dev/full", "w") as device:
+        words = ["-j1", "--journal", "out-journal", "--resume", "echo {} >>out-log; echo {}"]
+        done = subprocess.run([tool, "run", *words, ":::", "1", "2", "3"], stdout=device, stderr=subprocess.PIPE, text=True, timeout=60)
+    assert done.returncode == 1 and "1: it has succeeded, but what it printed is lost" in done.stderr, done
+    assert run(*words, ":::", "1", "2", "3").returncode == 0 and sorted(lines(scratch / "out-log")) == ["1", "2", "3"]
+    words = ["-j1", "--journal", "tmp-journal", "--resume", "echo {} >>tmp-log; head -c 2000000 /dev/zero"]
+    done = run(*words, ":::", "1", "2", env={**os.environ, "TMPDIR": "/not/there"})
+    assert done.returncode == 1 and "what it printed is lost" in done.err, done.err
+    assert run(*words, ":::", "1", "2").returncode == 0 and sorted(lines(scratch / "tmp-log")) == ["1", "2"]
 
 
 def messages_say_what_to_do():
