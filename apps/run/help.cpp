@@ -38,9 +38,9 @@ executed as it is. (An item that begins with - is still an option to the program
 Values are arguments of a script, never its text, so no value is read as code, and values get through sudo, env -i,
 docker exec and the like, which drop the environment: sudo sh -c 'rm -- {}'. In a script without a place "$1" is the
 item. Where another program would read a value as code (an inner shell, eval, trap, ssh HOST, parallel, python3 -c, awk,
-... | sh), the command is refused: give the value to it as an argument, as in sh -c 'rm -- "$1"' sh {}. Not looked at are
-the programs of sed and jq, and files that a command writes and another executes. Jobs have an empty stdin, and are not
-in the terminal's foreground: what asks there for a password is stopped.
+... | sh), the command is refused: give the value to it as an argument, as in sh -c 'rm -- "$1"' sh {}. Not looked at
+are the programs of sed and jq, and files that a command writes and another executes. Jobs have an empty stdin, and are
+not in the terminal's foreground: what asks there for a password is stopped.
 )";
 
 constexpr std::string_view ending =
@@ -48,9 +48,8 @@ constexpr std::string_view ending =
 Options of a stage, and those under failure, stand before its command. Where they stand before the first one, --cwd,
 --env and those under failure are meant for all stages.
 What the last stage prints is the output. stderr of every stage goes to stderr.
-Ctrl-C, or SIGTERM: no more items are begun, those in work are finished. Twice, at
-least 0.2 s apart, or Ctrl-\: they are killed, with all they started. When the terminal closes they are ended, too, unless nohup is before it.
-
+Ctrl-C, or SIGTERM: no more items are begun, those in work are finished. Twice, at least 0.2 s apart, or Ctrl-\: they are
+killed, with all they started. When the terminal closes they are ended, too, unless nohup is before it.
 What the run itself cannot do (write the journal or the output, start one more process) is no failure of a command: the
 run stops, says what happened, and jobs that have succeeded stay done for --resume.
 

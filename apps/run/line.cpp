@@ -5,7 +5,9 @@
 #include <system_error>
 #include <utility>
 
+#include <penstock/base/exception_text.hpp>
 #include <penstock/pipeline/pipeline.hpp>
+#include <penstock/watch/printable.hpp>
 
 namespace penstock::runner {
 namespace {
@@ -129,8 +131,13 @@ void line::feed(open_source_node<job>& entrance) noexcept {
     }
     if (!drained.stop_requested()) control_->source_ended();
   } catch (...) {
-    control_->record_failure({"source", numbers_ + 1, {}, 1}, std::current_exception(), true);
-    room_.ends.stop();
+    // What was read before is still worked on.
+    room_.trouble = true;
+    try {
+      room_.shown.say("penstock: items: " + printable(exception_text(std::current_exception())));
+    } catch (...) {
+      // No memory for a message: the exit code says so.
+    }
   }
   control_->close_entrance();
 }
