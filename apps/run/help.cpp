@@ -48,8 +48,8 @@ constexpr std::string_view ending =
 Options of a stage, and those under failure, stand before its command. Where they stand before the first one, --cwd,
 --env and those under failure are meant for all stages.
 What the last stage prints is the output. stderr of every stage goes to stderr.
-Ctrl-C, or SIGTERM: no more items are begun, those in work are finished. Twice, at least 0.2 s apart, or Ctrl-\: they are
-killed, with all they started. When the terminal closes they are ended, too, unless nohup is before it.
+Ctrl-C, or SIGTERM: no more items are begun, those in work are finished. Twice, at least 0.2 s apart, or Ctrl-\: they
+are killed, with all they started. When the terminal closes they are ended, too, unless nohup is before it.
 What the run itself cannot do (write the journal or the output, start one more process) is no failure of a command: the
 run stops, says what happened, and jobs that have succeeded stay done for --resume.
 

@@ -58,8 +58,8 @@ interrupts::interrupts(std::initializer_list<int> at_once, std::chrono::millisec
 interrupts::~interrupts() {
   for (const taken& s : signals_) ::sigaction(s.number, &s.former, nullptr);
   handler_fd = -1;
-  const unsigned char end = 0;  // no signal has this number
-  (void)!::write(write_end_.get(), &end, 1);
+  const unsigned char end = 0;                                      // no signal has this number
+  if (::write(write_end_.get(), &end, 1) != 1) write_end_.reset();  // the end of the pipe says the same
   listener_.join();
   // Again: the second signal, heard late, may have set the default action in between.
   for (const taken& s : signals_) ::sigaction(s.number, &s.former, nullptr);
@@ -69,10 +69,12 @@ void interrupts::listen() {
   auto counted = std::chrono::steady_clock::time_point::min();
   for (;;) {
     pollfd readable{read_end_.get(), POLLIN, 0};
-    if (::poll(&readable, 1, -1) < 0 && errno != EINTR) return;
+    // Without memory poll() fails: there is nothing to wait for but time, and signals must be heard all the same.
+    if (::poll(&readable, 1, -1) < 0 && errno != EINTR) std::this_thread::sleep_for(std::chrono::milliseconds(10));
     unsigned char number = 0;
-    if (::read(read_end_.get(), &number, 1) != 1) continue;
-    if (number == 0) return;
+    const ssize_t got = ::read(read_end_.get(), &number, 1);
+    if (got < 0) continue;
+    if (got == 0 || number == 0) return;
     last_signal_ = number;
     const auto found =
         std::find_if(signals_.begin(), signals_.end(), [&](const taken& s) { return s.number == number; });

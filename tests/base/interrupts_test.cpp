@@ -1,5 +1,6 @@
 // The first signal drains, the second stops, and afterwards everything is as it was.
 #include <cerrno>
+#include <chrono>
 #include <csignal>
 #include <stdexcept>
 #include <string>
@@ -37,6 +38,18 @@ TEST(interrupts, first_and_second_signal_have_a_token_each) {
   until(signals.second());
   EXPECT_EQ(signals.count(), 2);
   EXPECT_EQ(signals.last_signal(), SIGTERM);
+}
+
+TEST(interrupts, signals_that_come_at_once_are_one_where_that_is_asked_for) {
+  default_signals();
+  interrupts signals({}, std::chrono::hours(1));
+  ::raise(SIGTERM);
+  ::raise(SIGTERM);
+  ::raise(SIGINT);  // when this one has been heard, the ones before have, too
+  while (signals.last_signal() != SIGINT) std::this_thread::yield();
+  EXPECT_TRUE(signals.first().stop_requested());
+  EXPECT_EQ(signals.count(), 1);
+  EXPECT_FALSE(signals.second().stop_requested());
 }
 
 TEST(interrupts, puts_the_former_handlers_back) {

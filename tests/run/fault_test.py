@@ -19,7 +19,7 @@ import time
 parser = argparse.ArgumentParser()
 parser.add_argument("tool", type=pathlib.Path)
 parser.add_argument("library", type=pathlib.Path)
-parser.add_argument("--seconds", type=float, default=30)
+parser.add_argument("--seconds", type=float, default=25)
 parser.add_argument("--seed", type=int, default=random.randrange(1 << 30))
 parser.add_argument("--only")
 arguments = parser.parse_args()
@@ -93,6 +93,26 @@ def check(scenario, fault):
     assert not missing or again.returncode == 1 and b"--retry-failed" in again.stderr, f"lost: {missing} {again.returncode}\n{error}\n{again.stderr.decode()}"
 
 
+failed = tried = 0
+
+
+def lasting(call, error):
+    """Nothing can be started, and nothing else runs that could end: after some ten seconds the run gives up, and nothing counts as failed."""
+    clean()
+    first = run(["run", "-j2", "--journal", "journal", "echo {} >>log"], (call, 0, getattr(errno, error)))
+    text = first.stderr.decode()
+    assert first.returncode == 1 and "trying again" in text and "no failure of the command" in text and os.strerror(getattr(errno, error)) in text, (first.returncode, text)
+    assert "failed" not in (scratch / "journal").read_text() and not done()
+    assert run(["run", "-j2", "--journal", "journal", "--resume", "echo 1 {} >>log"]).returncode == 0 and done() == collections.Counter(f"1 {i}" for i in ITEMS)
+
+
+for call, error in [("posix_spawn", "EAGAIN")] + ([("pipe2", "EMFILE"), ("posix_spawn", "ENOMEM")] if not arguments.seconds else []):
+    try:
+        lasting(call, error)
+    except Exception as problem:
+        failed += 1
+        print(f"FAILED every call of {call} fails with {error}: {problem}")
+
 cases = []
 for number, scenario in enumerate(SCENARIOS):
     clean()
@@ -107,7 +127,6 @@ for number, scenario in enumerate(SCENARIOS):
             cases += [(number, (name, call, error)) for call in numbers for error in ERRORS[name]]
 random.Random(arguments.seed).shuffle(cases)
 until = time.monotonic() + arguments.seconds
-failed = tried = 0
 for number, (name, call, error) in cases:
     if arguments.seconds and time.monotonic() > until:
         break

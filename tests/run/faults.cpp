@@ -1,6 +1,7 @@
 // Loaded before the C library (LD_PRELOAD) into `penstock run`: lets one chosen call fail, once.
 //
 //   PENSTOCK_FAULT="ppoll 3 12" LD_PRELOAD=librun_faults.so penstock run …    the third ppoll fails with errno 12
+//   PENSTOCK_FAULT="ppoll 0 12"                                                every one
 //   PENSTOCK_FAULT_COUNTS=FILE                                                 at exit: how often each call was made
 //
 // Only in a program that is called penstock; what it starts is left alone.
@@ -71,7 +72,7 @@ int fault(std::string_view name) {
   if (inside) return 0;
   const int number = number_of(name);
   const unsigned call = ++counts[static_cast<std::size_t>(number)];
-  return number == chosen && call == chosen_call ? chosen_errno : 0;
+  return number == chosen && (call == chosen_call || chosen_call == 0) ? chosen_errno : 0;
 }
 
 template <class Function>

@@ -1,14 +1,18 @@
 // The order of the output: turns, whoever prints first, and whatever becomes of a job.
 #include "apps/run/output.hpp"
 
+#include <atomic>
+#include <cerrno>
 #include <cstdlib>
 #include <fstream>
+#include <memory>
 #include <random>
 #include <sstream>
 #include <thread>
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 namespace penstock::runner {
@@ -128,6 +132,51 @@ TEST(output, a_broken_stdout_is_told_once) {
   shown.print(nullptr, "", says("a"), STDOUT_FILENO);
   shown.print(nullptr, "", says("b"), STDOUT_FILENO);
   EXPECT_EQ(errors, std::vector<int>{ENOSPC});
+  EXPECT_TRUE(shown.broken());
+}
+
+TEST(output, what_is_said_while_something_is_written_is_written_next) {
+  captured out;
+  unique_fd full(::open("/dev/full", O_WRONLY | O_CLOEXEC));
+  ::dup2(full.get(), STDOUT_FILENO);
+  std::vector<int> written;
+  std::unique_ptr<output> shown;
+  // Both come back into the output, on the thread that writes.
+  shown = std::make_unique<output>(output::options{.on_broken = [&](int) { shown->say("broken"); }});
+  shown->print(nullptr, "", says("a"), STDOUT_FILENO, [&](int error) {
+    written.push_back(error);
+    shown->say("lost");
+  });
+  EXPECT_EQ(written, std::vector<int>{ENOSPC});
+}
+
+TEST(output, a_reader_that_does_not_read_holds_up_writers_until_it_is_given_up) {
+  captured out;
+  int ends[2];
+  ASSERT_EQ(::pipe2(ends, O_CLOEXEC), 0);
+  unique_fd read(ends[0]), write(ends[1]);
+  ::dup2(write.get(), STDOUT_FILENO);
+  output shown({.window = 1});
+  std::atomic<int> lost = 0, begun = 0;
+  auto first = shown.next_turn();
+  std::vector<std::jthread> writers;
+  for (int i = 0; i < 4; ++i)
+    writers.emplace_back([&, i] {
+      ++begun;
+      shown.print(nullptr, "", says(std::string(300'000, 'x')), STDOUT_FILENO,
+                  [&](int error) { lost += error == ECANCELED; });
+      shown.print_unordered("", says("y"), i % 2 ? STDOUT_FILENO : -1);
+    });
+  int filled = 0;
+  while (begun < 4 || filled < 60'000) ::ioctl(read.get(), FIONREAD, &filled);
+  // Nothing of this waits for the reader.
+  shown.announce("never waits");
+  shown.wait_no_more();
+  shown.give_up();
+  writers.clear();
+  first.reset();
+  shown.finish();
+  EXPECT_EQ(lost, 4);
   EXPECT_TRUE(shown.broken());
 }
 
