@@ -320,13 +320,6 @@ void refuse_code_in(std::string_view script, const std::vector<script_position>&
   }
 }
 
-// --command='… {} …': an option and its code in one word.
-void refuse_option_with_code(std::string_view word) {
-  for (const std::string_view option : {"--eval=", "--command=", "--execute=", "--split-string=", "--to-command=",
-                                        "--checkpoint-action=", "--use-compress-program=", "--exec="})
-    if (word.starts_with(option)) refuse_code({code_reader::kind::other_shell, false}, "a place");
-}
-
 // Whether a script uses $0, or $1 … $@ $* $#.
 bool uses_arguments(std::string_view script, std::string_view which) {
   for (std::size_t at = 0; (at = script.find('$', at)) != script.npos;) {
@@ -490,7 +483,7 @@ void command_template::read_words(const std::vector<std::string>& words, wording
       if (p.is_place) {
         const bool is_meant = !is_text(p.place) || (whole && reader.begins);
         if (!is_meant) refuse_code(reader, "a place");
-        if (is_text(p.place)) refuse_option_with_code(words[i]);
+        if (is_text(p.place)) refuse_code(reader_of_joined(std::span(words).first(i), words[i]), "a place");
       } else if (reader.is != code_reader::kind::none) {
         p.text = with_loud_variables(p.text);
       }

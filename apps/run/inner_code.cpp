@@ -45,23 +45,11 @@ constexpr std::array<std::string_view, 9> remote_shells{"ssh",  "rsh",   "slogin
 struct interpreter {
   std::string_view name, letters;
 };
-constexpr std::array<interpreter, 17> interpreters{{{"python", "c"},
-                                                    {"pypy", "c"},
-                                                    {"perl", "eE"},
-                                                    {"ruby", "e"},
-                                                    {"node", "ep"},
-                                                    {"nodejs", "ep"},
-                                                    {"deno", ""},
-                                                    {"bun", "e"},
-                                                    {"php", "rBER"},
-                                                    {"lua", "e"},
-                                                    {"Rscript", "e"},
-                                                    {"R", "e"},
-                                                    {"guile", "c"},
-                                                    {"tclsh", ""},
-                                                    {"psql", "c"},
-                                                    {"mysql", "e"},
-                                                    {"mariadb", "e"}}};
+constexpr std::array<interpreter, 24> interpreters{
+    {{"vim", "c"},     {"vi", "c"},     {"nvim", "c"}, {"ex", "c"},     {"emacs", ""},  {"make", ""},
+     {"gmake", ""},    {"python", "c"}, {"pypy", "c"}, {"perl", "eE"},  {"ruby", "e"},  {"node", "ep"},
+     {"nodejs", "ep"}, {"deno", ""},    {"bun", "e"},  {"php", "rBER"}, {"lua", "e"},   {"Rscript", "e"},
+     {"R", "e"},       {"guile", "c"},  {"tclsh", ""}, {"psql", "c"},   {"mysql", "e"}, {"mariadb", "e"}}};
 // What they read is SQL, and commands such as .shell.
 constexpr std::array<std::string_view, 4> databases{"psql", "mysql", "mariadb", "sqlite3"};
 constexpr std::array<std::string_view, 5> awks{"awk", "gawk", "mawk", "nawk", "original-awk"};
@@ -170,6 +158,7 @@ code_reader git_reader(words_span words) {
 code_reader interpreter_reader(const interpreter& i, words_span words) {
   if (words.empty()) return {};
   const std::string& last = words.back();
+  if ((i.name == "make" || i.name == "gmake") && last != "--eval") return {};
   const bool option = std::any_of(i.letters.begin(), i.letters.end(), [&](char c) {
     return has_letter(last, c) && last.find_first_of("IMmCx") == last.npos;
   });
@@ -215,7 +204,7 @@ bool names_a_command(std::string_view variable) {
   constexpr std::array<std::string_view, 12> names{"PAGER",     "EDITOR",   "VISUAL",   "GIT_EDITOR",
                                                    "GIT_PAGER", "LESSOPEN", "MANPAGER", "RSYNC_RSH",
                                                    "CVS_RSH",   "BROWSER",  "PS4",      "MAKEFLAGS"};
-  return variable.ends_with("_COMMAND") || is_one_of(variable, names);
+  return variable.ends_with("_COMMAND") || variable == "ENV" || variable == "BASH_ENV" || is_one_of(variable, names);
 }
 
 std::string_view assigned_name(std::string_view word) {
@@ -246,6 +235,21 @@ auto first_program(words_span words, Look look) -> decltype(look(std::string_vie
 
 }  // namespace
 
+namespace {
+
+// The script executes its own arguments: eval "$1", sh -c "$2", or just "$@".
+bool executes_arguments(const std::string& script) {
+  const auto positions = script_quoting(script);
+  const script_commands parsed = commands_of(script, positions);
+  const auto variables = variables_with_values(script, positions, parsed, {});
+  return std::any_of(variables.begin(), variables.end(), [&](const value_in_script& v) {
+    return positions[v.begin].within == script_position::quoting::arithmetic ||
+           reader_of_value(script, positions, parsed, v).is != kind::none;
+  });
+}
+
+}  // namespace
+
 code_reader reader_of_next(words_span words) {
   const auto outer = first_program(words, [&](std::string_view name, std::size_t i) -> std::optional<code_reader> {
     const words_span rest = words.subspan(i + 1);
@@ -268,12 +272,17 @@ code_reader reader_of_next(words_span words) {
   });
   if (outer) return *outer;
   // A shell with its -c, wherever it stands: nice, timeout, xargs, find -exec.
-  for (std::size_t i = 0; i < words.size(); ++i)
-    if ((is_shell(words[i]) || (i == 0 && words[i].starts_with('$'))) && script_is_next(words.subspan(i + 1)))
-      return {kind::shell, true, true};
-    else if (is_one_of(program_in(words[i]), other_shells) &&
-             (script_is_next(words.subspan(i + 1)) || (i + 1 < words.size() && words.back() == "-Command")))
+  for (std::size_t i = 0; i < words.size(); ++i) {
+    const words_span rest = words.subspan(i + 1);
+    if (is_shell(words[i]) || (i == 0 && words[i].starts_with('$'))) {
+      if (script_is_next(rest)) return {kind::shell, true, true};
+      for (std::size_t script = 1; script + 1 < rest.size() && script <= 4; ++script)
+        if (script_is_next(rest.first(script)) && executes_arguments(rest[script])) return {kind::shell, false};
+    }
+    if (is_one_of(program_in(words[i]), other_shells) &&
+        (script_is_next(rest) || (!rest.empty() && rest.back() == "-Command")))
       return {kind::program, true};
+  }
 
   bool through_starter = false;
   const auto found = first_program(words, [&](std::string_view name, std::size_t i) -> std::optional<code_reader> {
@@ -326,7 +335,9 @@ bool executes_input(words_span words) {
     if (name == "su" || name == "runuser")
       return std::none_of(rest.begin(), rest.end(),
                           [](const std::string& w) { return has_letter(w, 'c') || w == "--command"; });
-    if (name == "at" || name == "batch" || name == "bc" || name == "dc" || name == "gnuplot") return true;
+    if (name == "at" || name == "batch" || name == "bc" || name == "dc" || name == "gnuplot" || name == "ed" ||
+        name == "ex")
+      return true;
     if (name == "crontab") return !rest.empty() && rest.back() == "-";
     if (name == "source" || name == ".") return !rest.empty() && rest.front() == "/dev/stdin";
     if (name == "parallel" || name == "sem" || name == "rush") return rest.empty();  // its input is commands
@@ -568,6 +579,30 @@ script_commands commands_of(std::string_view script, const std::vector<script_po
   return command_reader(script, positions).read();
 }
 
+code_reader reader_of_joined(words_span before, std::string_view word) {
+  const std::string_view first = before.empty() ? std::string_view{} : program_in(before.front());
+  if (const auto name = assigned_name(word); !name.empty()) {
+    if (names_a_command(name)) return {kind::other_shell, false};
+    if (first == "make" || first == "gmake") return {kind::program, false};  // it expands $(shell …) in a variable
+  }
+  for (const std::string_view option : {"--eval=", "--command=", "--execute=", "--split-string=", "--to-command=",
+                                        "--checkpoint-action=", "--use-compress-program=", "--exec="})
+    if (word.starts_with(option)) return {kind::other_shell, false};
+  if (word.starts_with("-o") && word.find("Command") != word.npos) return {kind::other_shell, false};
+  // -c'… {} …', -ne'… {} …'
+  std::vector<std::string> with_option(before.begin(), before.end());
+  for (std::size_t length = 2; length < std::min<std::size_t>(word.size(), 5); ++length) {
+    const char letter = word[length - 1];
+    if (word.front() != '-' || !((letter >= 'a' && letter <= 'z') || (letter >= 'A' && letter <= 'Z'))) break;
+    with_option.resize(before.size());
+    with_option.emplace_back(word.substr(0, length));
+    if (const code_reader reader = reader_of_next(with_option);
+        reader.is != kind::none && !before.empty() && reader_of_next(before).is == kind::none)
+      return {reader.is, false};
+  }
+  return {};
+}
+
 code_reader reader_of_value(std::string_view script, const std::vector<script_position>& positions,
                             const script_commands& parsed, const value_in_script& value) {
   const std::size_t at = value.begin;
@@ -575,6 +610,12 @@ code_reader reader_of_value(std::string_view script, const std::vector<script_po
   const script_command& command = parsed.commands[owner];
   if (positions[at].within == script_position::quoting::comment) return {};
   if (is_document(positions[at])) {
+    // In $(…) or `…` of a here-document, whose commands are not looked at.
+    const std::string_view before = script.substr(positions[at].opened, at - positions[at].opened);
+    const auto opened = static_cast<std::ptrdiff_t>(before.rfind("$("));
+    const bool in_substitution =
+        before.rfind("$(") != before.npos && before.substr(static_cast<std::size_t>(opened)).find(')') == before.npos;
+    if (in_substitution || std::count(before.begin(), before.end(), '`') % 2 == 1) return {kind::shell, false};
     if (executes_input(command.arguments())) return {kind::other_shell, false};
     return reader_of_output(parsed, owner);
   }
@@ -590,12 +631,7 @@ code_reader reader_of_value(std::string_view script, const std::vector<script_po
   while (begin < at && script[begin] == '"' && end > at + value.length && script[end - 1] == '"') ++begin, --end;
   const bool whole = value.is_item && begin == at && end == at + value.length;
   if (reader.is != kind::none && !(whole && reader.begins)) return reader;
-  if (const auto name = assigned_name(word->text); !name.empty() && names_a_command(name))
-    return {kind::other_shell, false};
-  // --eval=…, -e…: the option and its program in one word.
-  for (const std::string_view option : {"--eval=", "--command=", "--execute=", "--split-string=", "--to-command=",
-                                        "--checkpoint-action=", "--use-compress-program=", "--exec="})
-    if (word->text.starts_with(option)) return {kind::other_shell, false};
+  if (const code_reader joined = reader_of_joined(before, word->text); joined.is != kind::none) return joined;
   if (prints_words(before)) return reader_of_output(parsed, owner);
   return {};
 }
@@ -647,14 +683,25 @@ std::vector<value_in_script> variables_with_values(std::string_view script,
   const auto is_made_of_value = [&](std::size_t command, const script_word& word) {
     const auto inside = [&](const value_in_script& v) {
       if (v.begin < word.begin || v.begin >= word.end) return false;
+      // A here-document is printed by its reader, more or less.
+      bool printed = is_document(positions[v.begin]);
       for (std::size_t at = parsed.owner[v.begin]; at != command; at = parsed.commands[at].parent)
-        if (at == none || !prints_words(parsed.commands[at].arguments())) return false;
+        if (at == none || !(std::exchange(printed, false) || prints_words(parsed.commands[at].arguments())))
+          return false;
       return true;
     };
     return std::any_of(places.begin(), places.end(), inside) ||
            std::any_of(expansions.begin(), expansions.end(),
                        [&](const expansion& e) { return has_value(e.name) && inside(e.where); });
   };
+  // ${x:={}} assigns, too.
+  for (const expansion& e : expansions)
+    for (const value_in_script& v : places) {
+      const std::size_t name_end = std::min(e.where.begin + 2 + e.name.size(), script.size());
+      const bool assigns = script.substr(name_end).starts_with(":=") || script.substr(name_end).starts_with("=");
+      // Up to the end of the line: where the braces end is not known exactly, and this errs on the safe side.
+      if (assigns && v.begin > e.where.begin && v.begin < script.find('\n', e.where.begin)) holds.insert(e.name);
+    }
   for (std::size_t known = none; known != holds.size();) {
     known = holds.size();
     for (std::size_t i = 0; i < parsed.commands.size(); ++i) {

@@ -36,6 +36,8 @@ struct code_reader {
 
 // The reader of the word that follows these.
 [[nodiscard]] code_reader reader_of_next(std::span<const std::string> words);
+// The reader of a value inside this word that is not known by the words before alone: --command=…, -c'…', PAGER=….
+[[nodiscard]] code_reader reader_of_joined(std::span<const std::string> before, std::string_view word);
 // The command executes its standard input: sh, bash -s, ssh HOST, python3, at now, xargs -I% sh -c '… % …'.
 [[nodiscard]] bool executes_input(std::span<const std::string> words);
 // The command prints its own words: echo, printf.

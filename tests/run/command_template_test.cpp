@@ -209,7 +209,20 @@ TEST(command_template, a_value_does_not_become_code_on_its_way_through_a_script)
                            "xargs sh -c 'rm {}'",
                            "docker exec c bash -c 'rm {}'",
                            "ssh nas sh -c {}",
-                           "fish -c 'rm {}'"})
+                           "fish -c 'rm {}'",
+                           "bash -c 'eval \"$1\"' _ 'rm {}'",
+                           "sh -c 'sh -c \"rm $1\"' sh {}",
+                           ": ${x:={}}; eval \"rm $x\"",
+                           "cat <<E\n$(eval rm {})\nE",
+                           "BASH_ENV=x{} bash f",
+                           "make DIR={}",
+                           "vim -c '!rm {}'",
+                           "ssh -oProxyCommand='nc {}' x",
+                           "su -c'rm {}'",
+                           "perl -ne'print q({})'",
+                           "env -S'sh -c {}'",
+                           "x=$(cat <<E\n{}\nE\n); eval \"rm $x\"",
+                           "ed f <<E\n!rm {}\nE"})
     EXPECT_THROW(made({text}, wording::shell), template_error) << text;
   for (const words& command : std::vector<words>{{"ssh", "nas", "sh", "-c", "rm {}"},
                                                  {"env", "-S", "sh -c 'rm {}'"},
@@ -292,6 +305,21 @@ TEST(script_quoting, never_fails_whatever_the_script) {
       rest /= letters.size();
     }
     ASSERT_EQ(script_quoting(script).size(), script.size()) << script;
+  }
+}
+
+TEST(command_template, never_fails_but_with_a_word_on_it_whatever_the_script) {
+  const std::vector<std::string> parts{"'",     "\"",    "\\",  "$(", ")",    "`",     "${x:=", "}",  "|",
+                                       "<<E\n", "\nE\n", "$((", "#",  " sh ", "echo ", "x=",    "$x", "{} "};
+  for (std::size_t n = 0; n < parts.size() * parts.size() * parts.size() * parts.size(); ++n) {
+    std::string script;
+    for (std::size_t rest = n, i = 0; i < 4; ++i, rest /= parts.size()) script += parts[rest % parts.size()];
+    try {
+      (void)made({script + "{}"}, wording::shell);
+      (void)made({script, "{}", "sh", "-c", script});
+    } catch (const template_error&) {
+      continue;
+    }
   }
 }
 
