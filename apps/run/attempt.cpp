@@ -104,7 +104,7 @@ void start_despite_shortage(const Start& start, const attempt_options& options, 
     try {
       return start();
     } catch (const std::system_error& e) {
-      if (!is_shortage(e.code())) throw;
+      if (!is_shortage(e.code()) && e.code() != std::errc::interrupted) throw;
       if (options.on_shortage) options.on_shortage(e.what());
       if (!now.wait(jobs, stop)) throw;
     } catch (const std::bad_alloc&) {
@@ -181,7 +181,9 @@ attempt_result attempt(const process::command& what, const attempt_options& opti
     result.text = {out.text(), err.text(), out.file(), err.file()};
   } catch (const process::spawn_error& e) {
     result.failure = e.what();
-    result.is_ours = is_shortage(e.code());
+    // The descriptors that a job starts with are ours, too: pipes, and /dev/null.
+    result.is_ours = is_shortage(e.code()) || e.which() == process::spawn_error::part::descriptor ||
+                     e.which() == process::spawn_error::part::system;
   } catch (const std::exception& e) {
     result.failure = e.what();
     result.is_ours = true;
