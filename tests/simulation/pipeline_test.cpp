@@ -1,6 +1,6 @@
 // Pipelines as small as they come, under every schedule with a few preemptions: every item is accounted for once, order and
 // capacities hold, every thread comes home. A thread that is not woken is a deadlock, which the simulation reports by
-// itself; one that is woken late, by the sentinel's look instead of by whoever had the work, takes simulated time, of which
+// itself; one that is woken late, by the look of the supervisor instead of by the thread that had the work, takes simulated time, of which
 // these runs have none to spare. Larger ones: random_pipeline_test.cpp; how many work at once: pipeline_workers_test.cpp.
 #include <algorithm>
 #include <chrono>
