@@ -258,8 +258,8 @@ TEST(simulated_pipeline, what_a_source_has_made_does_not_wait_while_it_waits_for
       if (i < 40) last_early = (system::clock::now() - began).count();
       all.delivered(i);
     };
-    all.settle_complete(from(next) | stage("work", [](int i) { return i; }, {.workers = 2}) | sink("end", note) |
-                        run());
+    all.settle_complete(from(next, {.read_ahead = 256}) | stage("work", [](int i) { return i; }, {.workers = 2}) |
+                        sink("end", note) | run());
     check(last_early < 10'000'000, "those made before are long through");
   };
   simulation::simulate_many(1, testing::few_schedules ? 50 : 1'000, body, without_haste(0));
@@ -280,7 +280,7 @@ TEST(simulated_pipeline, what_a_slow_source_has_made_does_not_wait_for_the_next)
       check(system::clock::now() - made[static_cast<std::size_t>(i)] < 10ms, "while the source waits for the next");
       all.delivered(i);
     };
-    all.settle_complete(from(next) | sink("end", note) | run());
+    all.settle_complete(from(next, {.read_ahead = 256}) | sink("end", note) | run());
   };
   simulation::simulate_many(1, testing::few_schedules ? 50 : 1'000, body, without_haste(0));
 }

@@ -75,7 +75,8 @@ TEST(simulated_source, a_slow_turn_loses_no_room) {
           (void)sleep_for(1s, {});
           check(made >= 50 + 15, "the room before this stage is full");
         };
-        const report r = from(one_after_another(100, pause)) | sink("end", note, {.capacity = 16}) | run();
+        const report r =
+            from(one_after_another(100, pause), {.read_ahead = 256}) | sink("end", note, {.capacity = 16}) | run();
         check(r.delivered == 100);
       },
       without_haste(0));
@@ -108,7 +109,7 @@ TEST(simulated_source, a_drain_that_comes_after_its_end_cuts_nothing_short) {
 TEST(simulated_source, the_report_tells_what_it_did) {
   const auto body = [] {
     const auto each_microsecond = [](int) { return 1us; };
-    const report quick = from(one_after_another(300, each_microsecond)) |
+    const report quick = from(one_after_another(300, each_microsecond), {.read_ahead = 256}) |
                          stage("work", simulation::delayed([](int i) { return i; }, 1us)) | sink("end", [](int) {}) |
                          run();
     for (const int i : {0, 1})
@@ -147,7 +148,7 @@ TEST(simulated_source, no_item_is_destroyed_twice_or_never) {
             return n % 7 ? std::optional(std::move(p)) : std::nullopt;
           };
           std::size_t ends = 0;
-          const report r = from(pull) | stage("pass", [](std::shared_ptr<int> p) { return p; }) |
+          const report r = from(pull, {.read_ahead = 256}) | stage("pass", [](std::shared_ptr<int> p) { return p; }) |
                            stage("some", pass, {.ordered = ordered}) |
                            sink("end", [&](const std::shared_ptr<int>& p) { ends += p == one; }) | run();
           check(ends == r.delivered && r.delivered + r.filtered == 100);
