@@ -9,6 +9,18 @@
 
 namespace penstock {
 
+namespace {
+// The run that the calling thread works for; null: none, or it is not known (simulated threads share one of the machine).
+#ifdef PENSTOCK_SIMULATED
+void set_works_for(const run_control*) noexcept {}
+const run_control* works_for() noexcept { return nullptr; }
+#else
+thread_local const run_control* this_threads_run = nullptr;
+void set_works_for(const run_control* run) noexcept { this_threads_run = run; }
+const run_control* works_for() noexcept { return this_threads_run; }
+#endif
+}  // namespace
+
 run_control::run_control(run_options options) : options_(std::move(options)) {}
 
 run_control::~run_control() {
@@ -74,6 +86,7 @@ void run_control::join_the_gone() noexcept {
 }
 
 void run_control::member_main() noexcept {
+  set_works_for(this);
   crew_member me(crew_, true);
   for (bool over = false; !over;) {
     try {
@@ -87,6 +100,7 @@ void run_control::member_main() noexcept {
 }
 
 void run_control::own_thread_main(node& n, worker& self) noexcept {
+  set_works_for(this);
   crew_member me(crew_, false);
   try {
     n.serve(self, me);
@@ -203,6 +217,9 @@ void run_control::join_all() noexcept {
 }
 
 report run_control::wait() {
+  if (works_for() == this)
+    throw std::logic_error(
+        "penstock: a stage of a pipeline waits for the end of its own pipeline, which would never come");
   if (phase_ != phase::ended) join_all();
   report r = account();
   std::optional<run_error> error;
@@ -242,8 +259,11 @@ report run_control::account() const {
   const std::int64_t ended = ended_ns_.load();
   r.wall = std::chrono::nanoseconds((ended ? ended : now) - began_ns_.load());
   std::vector<const histogram*> latencies;
-  for (const auto& n : nodes_) {
-    stage_report s;
+  r.stages.resize(nodes_.size());
+  // The last stage first: a snapshot must not count an item as delivered that it does not count as entered.
+  for (std::size_t i = nodes_.size(); i-- > 0;) {
+    node* const n = nodes_[i].get();
+    stage_report& s = r.stages[i];
     s.name = n->name();
     s.workers = n->present();
     s.least_workers = n->range().least();
@@ -272,7 +292,6 @@ report run_control::account() const {
       r.delivered += s.passed;
     else if (s.out > s.passed)
       r.expanded += s.out - s.passed;  // less only in a snapshot, for results on their way out
-    r.stages.push_back(std::move(s));
   }
   r.entered = r.stages.front().in;
   r.latency = histogram::quantiles(latencies);

@@ -342,5 +342,28 @@ TEST(endings, a_source_that_waits_is_told_of_a_stop_too) {
   EXPECT_EQ(r.outcome, outcome::cancelled);
 }
 
+TEST(endings, a_stage_that_waits_for_its_own_pipeline_fails) {
+  for (const bool own_thread : {false, true}) {
+    running_pipeline<int>* line = nullptr;
+    const auto wait_for_myself = [&](int) { (void)line->wait(); };
+    const auto check = [&](auto last) {
+      auto running = from<int>() | std::move(last) | start();
+      line = &running;
+      EXPECT_TRUE(running.push(1));
+      running.close();
+      try {
+        (void)running.wait();
+        ADD_FAILURE() << "it has waited for itself";
+      } catch (const run_error& e) {
+        EXPECT_NE(std::string(e.what()).find("its own pipeline"), std::string::npos) << e.what();
+      }
+    };
+    if (own_thread)
+      check(sink("waits", per_worker([&] { return wait_for_myself; })));
+    else
+      check(sink("waits", wait_for_myself));
+  }
+}
+
 }  // namespace
 }  // namespace penstock

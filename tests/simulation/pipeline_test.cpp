@@ -459,6 +459,8 @@ TEST(simulated_pipeline, a_snapshot_at_any_step_makes_sense) {
     for (int i = 0; i < 3; ++i) {
       const report now = line.snapshot();
       check(now.expanded == 0, "results on their way are not yet out");
+      check(now.delivered <= now.entered);
+      for (std::size_t k = 1; k < now.stages.size(); ++k) check(now.stages[k].in <= now.stages[k - 1].out);
       for (const stage_report& s : now.stages)
         for (const double share : {s.busy, s.starved, s.blocked, s.paused, s.processor, s.crowded})
           check(share >= 0 && share <= 1, "a share of the time");
