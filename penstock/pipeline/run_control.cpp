@@ -206,6 +206,7 @@ void run_control::join_all() noexcept {
   if (scaler_thread_.joinable()) scaler_thread_.join();  // before those that it starts and joins
   own_threads_.clear();                                  // joins them
   members_.clear();
+  supervisor_.end();  // a thread outside of the run may have begun to start it a moment ago
   if (supervisor_thread_.joinable()) supervisor_thread_.join();
   on_stop_.reset();
   on_drain_.reset();

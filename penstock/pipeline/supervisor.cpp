@@ -74,8 +74,12 @@ void supervisor::wake() noexcept {
   system::futex_wake(wake_word_, 1);
 }
 
+// Afterwards no thread is started any more, and one that was being started is there: it can be joined.
 void supervisor::end() noexcept {
   over_.store(true);
+  state before = state::absent;
+  state_.compare_exchange_strong(before, state::unavailable);
+  for (system::backoff mid_way; state_.load() == state::starting;) mid_way.once();
   wake();
 }
 
