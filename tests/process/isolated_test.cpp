@@ -138,19 +138,6 @@ namespace {
 
 using isolated_test = nothing_left;
 
-constexpr bool limits_memory =
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-    false;
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-    false;
-#else
-    true;
-#endif
-#else
-    true;
-#endif
-
 template <class Error, class F>
 std::string message_of(F f) {
   try {

@@ -20,6 +20,20 @@
 
 namespace penstock::process {
 
+// A sanitizer needs more address space than there is memory.
+inline constexpr bool limits_memory =
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+    false;
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+    false;
+#else
+    true;
+#endif
+#else
+    true;
+#endif
+
 // number: what it is.
 inline std::map<int, std::string> open_descriptors() {
   std::map<int, std::string> found;
