@@ -101,6 +101,10 @@ TEST(interrupts, there_is_one_at_a_time) {
 }
 
 TEST(interrupts, says_what_it_lacks_where_no_descriptor_is_left) {
+#ifdef __SANITIZE_ADDRESS__
+  GTEST_SKIP()
+      << "the sanitizer that comes with it looks at memory through a pipe, and takes objects for invalid without one";
+#endif
   default_signals();
   rlimit before{};
   ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &before), 0);

@@ -128,6 +128,10 @@ TEST_F(child_test, a_stop_wakes_who_waits) {
 
 // It runs already: that no descriptor is left must not end the wait for it.
 TEST_F(child_test, a_stop_ends_waiting_though_no_descriptor_is_left) {
+#ifdef __SANITIZE_ADDRESS__
+  GTEST_SKIP()
+      << "the sanitizer that comes with it looks at memory through a pipe, and takes objects for invalid without one";
+#endif
   child c = ready("echo ready; read x; exit 4");
   rlimit former{};
   ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &former), 0);

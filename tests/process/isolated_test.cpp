@@ -395,16 +395,19 @@ TEST_F(isolated_test, every_way_to_die_costs_one_item_and_is_named) {
 // Whatever the function does to end more than itself, one item fails, and the reason says what it was.
 TEST_F(isolated_test, a_function_that_ends_more_than_itself_costs_its_item) {
   isolated_call<obey> safely;
-  const std::map<std::string, std::string> ends{{"exit 0", "the worker exited with 0"},
-                                                {"_exit", "the worker exited with 4"},
-                                                {"quick_exit", "the worker exited with 5"},
-                                                {"abort", "the worker was killed by signal 6 (ABRT)"},
-                                                {"terminate", "the worker was killed by signal 6 (ABRT)"},
-                                                {"pthread_exit", "the worker ended: the function ended its thread"},
-                                                {"cancel", "the worker ended: the function ended its thread"},
-                                                {"exec", "the worker exited with 0"},
-                                                {"close all", "the worker exited with 127"},
-                                                {"close all and hang", "the worker was killed: it closed its output"}};
+  std::map<std::string, std::string> ends{{"exit 0", "the worker exited with 0"},
+                                          {"_exit", "the worker exited with 4"},
+                                          {"quick_exit", "the worker exited with 5"},
+                                          {"abort", "the worker was killed by signal 6 (ABRT)"},
+                                          {"terminate", "the worker was killed by signal 6 (ABRT)"},
+                                          {"pthread_exit", "the worker ended: the function ended its thread"},
+                                          {"cancel", "the worker ended: the function ended its thread"},
+                                          {"exec", "the worker exited with 0"},
+                                          {"close all", "the worker exited with 127"},
+                                          {"close all and hang", "the worker was killed: it closed its output"}};
+#ifdef __SANITIZE_ADDRESS__
+  ends.erase("cancel");  // the sanitizer's own look at the stack of a thread that is unwound so is an error to it
+#endif
   for (const auto& [word, reason] : ends) {
     EXPECT_EQ(message_of<worker_died>([&] { safely(word, {}); }), reason) << word;
     EXPECT_EQ(safely("next", {}), "next!") << word;

@@ -238,6 +238,10 @@ TEST_P(every_start, an_error_says_which_part_it_was) {
 
 // For every number of free descriptors: the child is started, or the error says that there are too few.
 TEST_F(spawn_test, too_few_descriptors_are_a_shortage_and_no_other_kind_of_error) {
+#ifdef __SANITIZE_ADDRESS__
+  GTEST_SKIP()
+      << "the sanitizer that comes with it looks at memory through a pipe, and takes objects for invalid without one";
+#endif
   rlimit former{};
   ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &former), 0);
   using options_maker = std::function<spawn_options()>;
