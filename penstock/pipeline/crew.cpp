@@ -170,7 +170,7 @@ bool crew::sleep(crew_member& me, system::backoff& mid_way) {
     get_up(me);
     lock.unlock();
     // The turn before this has not found it: another thread is in the middle of it, and may need this processor to go on.
-    mid_way.once();
+    if (!system::yield_briefly()) mid_way.once();
     return true;
   }
   lock.unlock();
