@@ -30,7 +30,8 @@ class running_pipeline_base {
   // What waits is handed back in report::unfinished; what is in a worker's hand is finished first.
   void request_stop() noexcept { control_->request_stop(); }
   [[nodiscard]] report snapshot() const { return control_->snapshot(); }
-  // REQUIRES: called once; once more only if it has thrown std::bad_alloc, because there was no memory for the report.
+  // REQUIRES: called once; once more only if it has thrown std::bad_alloc, because there was no memory for the report. Throws
+  // std::logic_error on a thread of one of the pipeline's own stages: that thread would wait for itself.
   report wait() { return control_->wait(); }
 
  protected:
