@@ -65,7 +65,7 @@ inline constexpr std::size_t most_in_memory = std::size_t{1} << 20;
 // Whether a call failed because the machine, or a limit of this program, is short of processes, memory or descriptors.
 [[nodiscard]] bool is_shortage(const std::error_code& code) noexcept;
 
-// What one of the job's pipes has said: in memory up to most_in_memory, else in a file without a name.
+// The output of one of the job's pipes: in memory up to most_in_memory, else in a file without a name.
 class kept_text {
  public:
   void add(std::string_view part);

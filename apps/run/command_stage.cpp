@@ -133,7 +133,7 @@ stage_results command_stage::work(job& j) {
   ++j.attempt;
   attempt_result result;
   if (room_.done && !j.record) {
-    // What a job of a stage may have to say: its name, a reason, the last line that it printed.
+    // The texts that belong to a job of a stage: its name, a reason, the last line that it printed.
     constexpr std::size_t most_of_a_record = 512;
     j.record = room_.done->reserve(most_of_a_record + plan_.name.size());
   }
@@ -349,7 +349,8 @@ stage_results command_stage::hand_on(job& j, attempt_result&& result) {
     result.lost = e.what();
   }
   if (!result.lost.empty() && (out_is_used_ || plan_.next != passing::item)) {
-    // What goes on is not known. Not to be done again without being asked for: so it is noted as a failure.
+    // The result is lost, so the next stage cannot go on. The command succeeded and must not run again unasked, so it is
+    // noted as a failure.
     if (room_.done) room_.done->note_failed(key_of(j), plan_.name, j.attempt, "what it printed is lost", number_of(j));
     let_go(j);
     throw job_failed("what it printed is lost", false);

@@ -393,7 +393,7 @@ command_template::pieces command_template::read(std::string_view text, const inp
   return made;
 }
 
-// What a script needs as arguments, each once.
+// The values that a script needs as arguments, each once.
 std::vector<place> command_template::places_of(const pieces& script) {
   std::vector<place> all, once;
   for (const piece& p : script) {

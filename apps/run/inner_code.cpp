@@ -50,7 +50,7 @@ constexpr std::array<interpreter, 24> interpreters{
      {"gmake", ""},    {"python", "c"}, {"pypy", "c"}, {"perl", "eE"},  {"ruby", "e"},  {"node", "ep"},
      {"nodejs", "ep"}, {"deno", ""},    {"bun", "e"},  {"php", "rBER"}, {"lua", "e"},   {"Rscript", "e"},
      {"R", "e"},       {"guile", "c"},  {"tclsh", ""}, {"psql", "c"},   {"mysql", "e"}, {"mariadb", "e"}}};
-// What they read is SQL, and commands such as .shell.
+// Their input is SQL, and commands such as .shell.
 constexpr std::array<std::string_view, 4> databases{"psql", "mysql", "mariadb", "sqlite3"};
 constexpr std::array<std::string_view, 5> awks{"awk", "gawk", "mawk", "nawk", "original-awk"};
 // They start another command: its name is one of the next words.
@@ -315,7 +315,7 @@ bool executes_input(words_span words) {
   return first_program(words, [&](std::string_view name, std::size_t i) {
     const words_span rest = words.subspan(i + 1);
     if (name == "xargs") {
-      // What it reads becomes a part of a script, or the script.
+      // Its input becomes a part of a script, or the script.
       const bool replaces = std::any_of(rest.begin(), rest.end(), [](const std::string& w) {
         return w.starts_with("-I") || w.starts_with("-i") || w.starts_with("-J") || w.starts_with("--replace");
       });
@@ -536,7 +536,7 @@ bool is_document(const script_position& p) {
          p.within == script_position::quoting::quoted_here_document;
 }
 
-// What the command prints is code for the command behind its pipe, or for the one whose word it becomes.
+// The output of the command is code for the command behind its pipe, or for the one whose word it becomes.
 code_reader reader_of_output(const script_commands& parsed, std::size_t printer) {
   const auto& all = parsed.commands;
   for (std::size_t at = printer; at != none;) {

@@ -279,7 +279,7 @@ void journal::note(std::string_view what, const key& k, std::string_view stage, 
   if (error) report(error);
 }
 
-// What could not be written when it should have been: the disk may have room again.
+// Records that could not be written in time: the disk may have room again.
 void journal::write_unwritten() noexcept {
   std::list<std::string> now;
   {

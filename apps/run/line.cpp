@@ -131,7 +131,7 @@ void line::feed(open_source_node<job>& entrance) noexcept {
     }
     if (!drained.stop_requested()) control_->source_ended();
   } catch (...) {
-    // What was read before is still worked on.
+    // Items that were read before are still processed.
     room_.trouble = true;
     try {
       room_.shown.say("penstock: items: " + printable(exception_text(std::current_exception())));

@@ -36,7 +36,7 @@ void output::release(entries::iterator at) noexcept {
   if (ticket) settle(ticket);
 }
 
-// What is at the front and complete is to be written. Its entry is moved as it is: this must not need memory.
+// A complete entry at the front is to be written. Its entry is moved as it is: this must not need memory.
 void output::queue_first() noexcept {
   bool moved = false;
   for (; !turns_.empty() && turns_.front().gone; moved = true) {

@@ -22,7 +22,7 @@ class output_stream {
   explicit output_stream(int fd);
 
   int write(std::string_view bytes) noexcept;
-  // What can be written without waiting; how much that was.
+  // Writes as much as is possible without waiting; returns how much that was.
   std::size_t write_now(std::string_view bytes) noexcept;
   // From now on a write waits a moment for its reader, no longer.
   void give_up() noexcept { given_up_ = true; }

@@ -54,7 +54,7 @@ void futex_wake(const atomic<std::uint32_t>& word, int count) noexcept;
 // Gives the processor to another thread that is ready.
 inline void yield() noexcept { std::this_thread::yield(); }
 // The same, where it is cheap; see YIELDS. False: the yield took more than 50 µs, or another one did lately and none was
-// tried. Then the caller sleeps until it is notified; backoff is for a caller that nobody notifies.
+// tried. Then the caller sleeps until it is notified; backoff is for a caller that is not notified.
 [[nodiscard]] bool yield_briefly() noexcept;
 // Whether yield_briefly() would yield at all. If not, looking again and again before a sleep is a waste, too.
 [[nodiscard]] bool yields_are_cheap() noexcept;
@@ -66,7 +66,7 @@ inline void pause() noexcept {
   std::atomic_signal_fence(std::memory_order_seq_cst);
 #endif
 }
-// A wait for another thread that is between two instructions of its own, and notifies nobody when it has passed them. Looks
+// A wait for another thread that is between two instructions of its own and does not notify others afterwards. Looks
 // a few times, then yields, and where yields are dear it sleeps: 50 µs, then twice as long each time, at most 1 ms.
 //
 //   for (backoff pause; !ready();) pause.once();

@@ -156,7 +156,7 @@ bool crew::sleep(crew_member& me, system::backoff& mid_way) {
   // not come between.
   me.turn_ends();
   if (to_dismiss_ > 0) {
-    // What it would have found is found by another thread: while one is to be dismissed none lies down.
+    // The work it would have found is found by another thread: while one is to be dismissed none lies down.
     --to_dismiss_;
     --size_;
     watch_.fetch_sub(one_on_duty);

@@ -34,7 +34,7 @@ enum class readiness : std::uint8_t {
   plenty,  // enough to wake somebody for
 };
 
-// What the supervisor has found at a stage.
+// The supervisor's findings at a stage.
 struct supervision {
   std::int64_t due = 0;  // when to look again, in ns; 0: nothing is open
   bool acted = false;    // something was overdue

@@ -65,7 +65,7 @@ class reorder_gate {
     while (free_.load() == 0 && !done()) changed_.wait(lock);
     --waiting_;
   }
-  // What done() says may have changed.
+  // The answer of done() may have changed.
   void notify() noexcept {
     const mutex_lock lock(mutex_);
     changed();

@@ -85,7 +85,7 @@ template <class In, class F>
 auto thread_stage<In, F>::make_plan(bool must_go, crew_member& me) -> plan {
   const std::size_t most = stage_traits::is_each<std::decay_t<result>> ? 1 : max_at_once;
   std::size_t items = std::min({pace_.batch(turn_ns), entrance_.capacity(), most});
-  // What the function of one worker knows ahead, another one cannot begin.
+  // Items that the function of one worker knows ahead cannot be begun by another worker.
   if (foresees && range().most() > 1) items = 1;
   // Only where it is made sure that no item waits for another one of its batch.
   if (items > 1 && (entrance_.waiting() < 2 || !policy_.control().supervised_by().is_there())) items = 1;

@@ -16,8 +16,8 @@
 // WORKERS  Each worker of the stage has a process, started at its first item and replaced when it died. It is this
 //          program, executed anew (/proc/self/exe), which is safe whatever threads are running; nothing of the
 //          state of this process is there: f may use its argument, and what it makes itself.
-// ITEMS    While an item is worked at, further ones are on their way already. When a worker dies, the one that it was
-//          working at has failed; those behind it go to the next worker; none is worked at twice.
+// ITEMS    In a stage with one worker, further items are sent while one is worked at. When a worker dies, the item that
+//          it was working at has failed; those behind it go to the next worker; none is worked at twice.
 // LIMITS   deadline: for one item; then its process group is killed. memory_bytes: beyond what the program has at the
 //          beginning of its main(), before the first item; then new throws std::bad_alloc there, and malloc returns
 //          null.

@@ -1,4 +1,4 @@
-// What every combination of source and stages owes its user: an item that was produced arrives without another one being
+// The promise of every combination of source and stages: an item that was produced arrives without another one being
 // produced, however long other calls of its stage take; and as many calls are under way as there are workers.
 //
 // Two stages behind a source. run() plays one scene with one combination of kinds. It ends, or hangs: then a promise is broken.
@@ -37,14 +37,14 @@ struct play {
   [[nodiscard]] int items() const { return what == scene::calls_meet ? cheap + 2 * workers : cheap + 6; }
 };
 
-// What is shared by all that take part. A World holds one: change(f) calls f(state&) alone, and wait(condition) returns when
+// The state that all participants share. A World holds one: change(f) calls f(state&) alone; wait(condition) returns when
 // condition(const state&) holds; some_time() takes a millisecond.
 struct state {
   int arrived = 0, met = 0;
   bool blocked = false, released = false;
 };
 
-// What a call does with an item in one of the stages.
+// One call with an item in one of the stages.
 template <class World>
 void act(World& world, const play& p, int stage, int item) {
   if (p.slow) world.some_time();
@@ -133,7 +133,7 @@ report run(World& world, const play& p, First first, Second second) {
   return {};
 }
 
-// What must hold of it.
+// The properties that a report must have; empty: it has them.
 [[nodiscard]] inline std::string wrong_with(const report& r, const play& p) {
   if (!r.sums_meet()) return "the sums do not meet";
   if (p.what != scene::stop && r.delivered != r.entered)

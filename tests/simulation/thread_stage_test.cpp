@@ -34,7 +34,7 @@ struct work {
   }
 };
 
-// A stage, whose items take as many milliseconds as they say, before a stage where nobody works. Four of them have
+// A stage, whose items take as many milliseconds as they say, before a stage without threads. Four of them have
 // been through it; they were quick, so the next are taken together, if they do not lie around the end of the ring.
 class one_stage {
  public:
