@@ -107,11 +107,11 @@ class entrance {
     for_items_.changed(items_or_end());
   }
   void shared_one_begins() noexcept { shared_.fetch_sub(1); }
-  // Around a batch of which items may be shared later: until then the entrance is not drained, and no thread that waits for
-  // items here goes away.
-  void batch_opens() noexcept { batches_.fetch_add(1); }
-  void batch_closes() noexcept {
-    if (batches_.fetch_sub(1) == 1 && is_closed()) for_items_.call_all();
+  // Around a turn of a thread that waits here for items, from before it takes some: they may be shared later. Until it ends
+  // the entrance is not drained, and no other such thread goes away.
+  void turn_begins() noexcept { turns_.fetch_add(1); }
+  void turn_ends() noexcept {
+    if (turns_.fetch_sub(1) == 1 && is_closed()) for_items_.call_all();
   }
   [[nodiscard]] std::size_t shared() const noexcept { return shared_.load(); }
   // Waits until something was there, which another thread may have taken by now (true), or the entrance is closed and
@@ -160,7 +160,7 @@ class entrance {
   [[nodiscard]] bool is_closed() const noexcept { return ring_.is_closed(); }
   [[nodiscard]] bool is_drained() const noexcept {
     const auto now = ring_.look();
-    return now.closed && now.size() == 0 && shared() == 0 && batches_.load() == 0;
+    return now.closed && now.size() == 0 && shared() == 0 && turns_.load() == 0;
   }
   [[nodiscard]] std::size_t waiting() const noexcept { return ring_.look().size() + shared(); }
   [[nodiscard]] std::size_t room() const noexcept {
@@ -200,7 +200,7 @@ class entrance {
   wait_side for_room_;
   alignas(64) wait_side for_items_;
   system::atomic<std::size_t> shared_ = 0;
-  system::atomic<std::size_t> batches_ = 0;
+  system::atomic<std::size_t> turns_ = 0;
   std::atomic<std::size_t> peak_ = 0;
   std::atomic<std::uint64_t> carried_ = 0;
 };

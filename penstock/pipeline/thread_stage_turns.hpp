@@ -49,6 +49,13 @@ void thread_stage<In, F>::serve(worker&, crew_member& me) {
         gate_->wait_for_ticket(*self, [&] { return entrance_.shared() > 0 || policy_.control().stopping(); });
       wait_kind why = wait_kind::starved;
       std::int64_t now = now_ns();
+      struct turn_here {  // at the end of the block, however it ends
+        entrance<In>& at;
+        explicit turn_here(entrance<In>& e) noexcept : at(e) { at.turn_begins(); }
+        turn_here(const turn_here&) = delete;
+        turn_here& operator=(const turn_here&) = delete;
+        ~turn_here() { at.turn_ends(); }
+      } const this_turn(entrance_);
       // Nothing to take: another worker has it, or a thread is in the middle of putting it in.
       if (work_once(*self, f, me, now, true, why))
         mid_way = {};
@@ -242,7 +249,6 @@ std::size_t thread_stage<In, F>::work_at_many(envelope<In>* items, std::size_t c
     contents.known_ahead = true;
   }
   const std::int64_t due = now + pace::stuck_ns + pace_.each() * static_cast<std::int64_t>(count);
-  if constexpr (stage_traits::is_per_worker<F>) entrance_.batch_opens();
   at.open(contents, due, &me);
   policy_.control().supervised_by().watch(due);
   std::size_t done = 0;
@@ -280,7 +286,6 @@ std::size_t thread_stage<In, F>::work_at_many(envelope<In>* items, std::size_t c
     ++done;
   }
   if (at.close()) overdue_.fetch_sub(1);
-  if constexpr (stage_traits::is_per_worker<F>) entrance_.batch_closes();
   return done;
 }
 

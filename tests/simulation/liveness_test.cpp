@@ -3,6 +3,8 @@
 #include "tests/pipeline/liveness.hpp"
 
 #include <chrono>
+#include <cstdint>
+#include <ranges>
 #include <string>
 #include <utility>
 
@@ -99,6 +101,17 @@ TEST(simulated_liveness, threads_and_threads) { run_all<false, false>(); }
 TEST(simulated_liveness, own_threads_and_threads) { run_all<true, false>(); }
 TEST(simulated_liveness, threads_and_own_threads) { run_all<false, true>(); }
 TEST(simulated_liveness, own_threads_and_own_threads) { run_all<true, true>(); }
+
+// The source has ended, so the stage has nothing more to wait for but the items that a blocked worker holds.
+TEST(simulated_liveness, own_threads_stay_while_a_blocked_one_holds_items) {
+  const auto body = [] {
+    world w;
+    const play p{.source = source_kind::range, .what = scene::one_blocks, .stage = 1, .capacity = 16};
+    const report r = from(std::views::iota(0, p.items())) | sink_of<true>(w, p, 1) | penstock::run();
+    simulation::check(r.delivered == static_cast<std::uint64_t>(p.items()));
+  };
+  simulation::simulate_many(1, testing::few_schedules ? 50 : 1'000, body, {.early_timeouts = false, .steps = 40'000});
+}
 
 }  // namespace
 }  // namespace penstock
